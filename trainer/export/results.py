@@ -91,10 +91,10 @@ def _row_of(rows: Sequence[dict[str, Any]], model: str, path: Path) -> dict[str,
     if model in models:
         return models[model]
 
-    got = f"{model!r}{did_you_mean(model, models)}" if model else "no name"
+    got = repr(model) if model else "no name"
     raise EvaluationError(
         f"{path}: expected one of its models {', '.join(models)} as the encoder, got {got}; write "
-        "--results MODEL=FILE"
+        f"--results MODEL=FILE{did_you_mean(model, models)}"
     )
 
 

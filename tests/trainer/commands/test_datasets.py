@@ -1,6 +1,7 @@
 """A recipe that trains on some datasets of its corpus, wherever that shows before its first step."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,9 +23,16 @@ from surgstream.trainer.preflight.store import Corpora
 from surgstream.trainer.readouts.config import ProbeRecipe
 from surgstream.trainer.resume import order_from, recipe_changes
 from tests.helpers.handmade import write_corpus
+from tests.helpers.ranks import process_group
 
 RECIPE = "configs/pretrain/surgvista_tiny.yaml"
 BEGINNING = Progress(step=0, clips_seen=0, state={})
+
+
+@pytest.fixture
+def alone() -> Iterator[None]:
+    with process_group():
+        yield
 
 
 @pytest.fixture
@@ -81,13 +89,13 @@ def test_preflight_reads_these_alone(folder: Path) -> None:
         Corpora(recipe(folder, "data.datasets=[knees]"))
 
 
-def test_clips_that_are_held_out_are_of_a_whole_corpus(folder: Path) -> None:
+def test_clips_that_are_held_out_are_of_a_whole_corpus(folder: Path, alone: None) -> None:
     config = recipe(folder, "data.datasets=[knee]")
     source = held_out_clips(config, HeldOutConfig(corpus=str(folder)), RankInfo())
     assert [size.name for size in source._corpus.sizes()] == ["cataract", "knee"]
 
 
-def test_a_resume_with_others_is_refused_as_another_corpus_is(folder: Path) -> None:
+def test_a_resume_with_others_is_refused_as_another_corpus_is(folder: Path, alone: None) -> None:
     before = recipe(folder, "data.datasets=[knee]")
     progress = saved(before)
     assert order_from(progress, before, training_corpus(before.data)).revisions[0].start == 0
@@ -107,14 +115,14 @@ def test_a_resume_with_others_is_refused_as_another_corpus_is(folder: Path) -> N
     assert not recipe_changes(progress, now), "resume checks datasets by themselves"
 
 
-def test_naming_all_is_as_good_as_none(folder: Path) -> None:
+def test_naming_all_is_as_good_as_none(folder: Path, alone: None) -> None:
     progress = saved(recipe(folder))
     now = recipe(folder, "data.datasets=[knee, cataract]")
     order = order_from(progress, now, training_corpus(now.data))
     assert len(order.revisions) == 1
 
 
-def test_a_corpus_that_changed_is_told_as_before(folder: Path) -> None:
+def test_a_corpus_that_changed_is_told_as_before(folder: Path, alone: None) -> None:
     config = recipe(folder, "data.datasets=[knee]")
     progress = saved(config)
     write_corpus(folder, fps=10.0)
@@ -125,8 +133,8 @@ def test_a_corpus_that_changed_is_told_as_before(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("datasets", "message"),
     [
-        ("[]", "data.datasets: expected at least one name, or null for all, got none"),
-        ("[a, b, a]", "data.datasets: expected names that differ, got 'a' more than once"),
+        ("[]", "data: datasets: expected at least one name, or null for all, got none"),
+        ("[a, b, a]", "data: datasets: expected names that differ, got 'a' more than once"),
     ],
 )
 def test_mistakes_in_the_list(datasets: str, message: str, folder: Path) -> None:

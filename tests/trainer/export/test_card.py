@@ -175,7 +175,7 @@ def test_of_several_models_one_is_named(source: TrainedEncoder, tmp_path: Path) 
     ):
         read_results([("", path)])
     with pytest.raises(
-        EvaluationError, match=r"got 'their'; did you mean 'theirs'; write --results"
+        EvaluationError, match=r"got 'their'; write --results MODEL=FILE; did you mean 'theirs'"
     ):
         read_results([("their", path)])
 
@@ -186,10 +186,10 @@ def test_of_several_models_one_is_named(source: TrainedEncoder, tmp_path: Path) 
 def test_what_is_no_result_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_text(text)
-    with pytest.raises(EvaluationError, match="result.json: expected"):
+    with pytest.raises(EvaluationError, match=r"result.json: expected"):
         read_results([("", path)])
     with pytest.raises(
-        EvaluationError, match="absent: expected a result.json .* got: No such file"
+        EvaluationError, match=r"absent: expected a result.json .* got: No such file"
     ):
         read_results([("", tmp_path / "absent")])
 
