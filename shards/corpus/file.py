@@ -73,8 +73,8 @@ class DatasetConfig:
         licence: Written into every sample.
         expected: Published counts of the training videos, without those that are held out; a difference from what is
             packed to train, or dropped, is a warning. So it is with `split: all` where nothing is held out.
-        whole: Published counts of all videos, those that `hold_out` would hold out among them: what a difference is
-            from where all are packed, with nothing held out or by `split: all`. Where it says nothing, `expected` counts.
+        whole: Published counts of all videos, those of `hold_out` among them, which count where all are packed: with
+            nothing held out, or by `split: all`. Where it says nothing, `expected` counts.
         packs_test_of: Videos packed for training that a task chooses models by or tests them on: by the task's name in
             `configs/evaluate/tasks` their ids here, or ranges of them such as `video[01-40]`. It is told, and changes
             nothing that is packed.

@@ -6,6 +6,7 @@ It names no file, no video and no place: whoever gets an encoder needs none, and
 from dataclasses import dataclass
 
 from surgstream.configs.columns import markdown
+from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.evaluation.report.numbers import NOTHING, counted
 from surgstream.trainer.export.citations import bibtex
 from surgstream.trainer.export.evaluation import as_text, evaluation, front_matter
@@ -79,12 +80,21 @@ def _what_it_is(record: ExportRecord, source: TrainedEncoder) -> str:
         "centred square",
         "tokens": f"(B, {encoder.grid.num_tokens}, {shape.embed_dim}), normed, in the order of "
         "time, row, column",
+        "began with": _beginning(recipe),
         "training": f"step {record.step:,}, {record.clips_seen:,} clips, batches of "
         f"{recipe.global_batch_size:,}, AdamW at {recipe.optim.base_lr:g} for 256 clips; all of the "
         f"recipe is in [{RECIPE}]({RECIPE})",
     }
 
     return markdown([("", ""), *rows.items()], left=2)
+
+
+def _beginning(recipe: TrainConfig) -> str:
+    warm_start = recipe.warm_start
+    if warm_start is None:
+        return "random weights"
+    parts = "an encoder" if warm_start.parts == "encoder" else "all weights"
+    return f"{parts} that had been trained before; what follows is of this run alone"
 
 
 def _frames(record: ExportRecord) -> str:

@@ -18,6 +18,9 @@ _HEAD = """\
 # not decide what is learned; to train it again, give them: surgstream pretrain recipe.yaml run_dir=... data.corpus=...
 """
 
+_OF_TASKS = ("task", "protocol", "labels", "clips", "select")
+"""Keys that a pretraining does not have."""
+
 _TOLD = ("micro_batch_size", "max_steps", "data.datasets", "data.order")
 """Keys that are free to change, and that a reader wants to know, or a recipe must have."""
 
@@ -28,8 +31,8 @@ def recipe_bytes(config: TrainConfig) -> bytes:
 
 
 def told(config: TrainConfig) -> dict[str, Any]:
-    """The keys and values of a recipe without those that name a place, and without those that are free to change."""
-    hidden = {*free_keys(config)} - {*_TOLD}
+    """The keys and values of a pretraining, without those that name a place, and those that are free to change."""
+    hidden = {*free_keys(config), *_OF_TASKS} - {*_TOLD}
     return _without(config, hidden, "")
 
 

@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard
 from surgstream.configs.loading import load, to_tree
 from surgstream.launch.__main__ import main
 from surgstream.shards.reading.summary import CorpusSummary, DatasetSummary
-from surgstream.trainer.config import TrainConfig, load_recipe
+from surgstream.trainer.config import TrainConfig, WarmStartConfig, load_recipe
 from surgstream.trainer.encoders.choice import load_frozen
 from surgstream.trainer.encoders.config import FrozenConfig
 from surgstream.trainer.engine.schedules import Progress
@@ -106,6 +106,21 @@ def test_the_corpus_is_told_with_hours_and_licences(source: TrainedEncoder) -> N
          "hours": "33.3", "clips": "300", "share of the draws": "25 %"},
     ]  # fmt: skip
     assert "\n65 videos, 57.3 hours, which have 1,200 clips." in text
+
+
+@pytest.mark.parametrize(
+    ("warm_start", "sentence"),
+    [
+        (None, "random weights"),
+        (WarmStartConfig(weights="w", parts="encoder"), "an encoder that had been trained before; what "),
+        (WarmStartConfig(weights="w"), "all weights that had been trained before; "),
+    ],
+)  # fmt: skip
+def test_what_it_began_with_is_told(
+    warm_start: WarmStartConfig | None, sentence: str, source: TrainedEncoder
+) -> None:
+    text = page(replace(source, recipe=replace(source.recipe, warm_start=warm_start)))
+    assert f"| began with | {sentence}" in text
 
 
 def test_a_checkpoint_of_before_has_no_hours_and_says_so(source: TrainedEncoder) -> None:

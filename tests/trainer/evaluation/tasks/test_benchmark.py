@@ -1,4 +1,4 @@
-"""SurgVISTA's benchmark of 13 datasets, as its table prints it, against our tasks: what differs is told in their files."""
+"""SurgVISTA's benchmark of 13 datasets, as its table prints it, and our tasks: what differs is told in their files."""
 
 from typing import NamedTuple
 
