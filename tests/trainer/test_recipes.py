@@ -264,6 +264,7 @@ def test_what_a_resumed_run_may_change_is_this_and_no_more(recipe: TrainConfig) 
         "data.cache_bytes",
         "data.cache_dir",
         "data.corpus",
+        "data.datasets",
         "data.decode",
         "data.max_bad_clips",
         "data.max_bad_clips_in_a_row",
