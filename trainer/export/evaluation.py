@@ -55,10 +55,14 @@ def evaluation(results: Sequence[Reported], identity: str | None) -> str:
     if not results:
         return "## Evaluation\n\nNo results were given when this card was written."
 
-    rows = [("task", "videos", "on top", "metric", "what to know", "weights", "this encoder")]
-    rows[0] += (CONSTANT, "chance", RANDOM_WEIGHTS)
-    rows += [_row(each, identity) for each in results]
-    return f"## Evaluation\n\n{markdown(rows, left=6)}\n\n{_LEGEND}"
+    rows = [_row(each, identity) for each in results]
+    return f"## Evaluation\n\n{markdown([_HEADING, *rows], left=6)}\n\n{_LEGEND}"
+
+
+_HEADING = (
+    "task", "videos", "on top", "metric", "what to know", "weights", "this encoder", CONSTANT, "chance",
+    RANDOM_WEIGHTS,
+)  # fmt: skip
 
 
 _LEGEND = """\

@@ -33,7 +33,7 @@ class Reported:
         num_videos: How many they are.
         protocol: What was put on top of the encoder; empty where the result does not tell.
         metric: The id of the task's main metric.
-        about: Title, whether it is printed times 100, and whether more is better.
+        about: Whether it is printed times 100, and whether more is better.
         value: The metric.
         beside: The same of yardsticks, and of random weights where the result has them, by name.
         marks: What a reader must know of it, whether it has leaks among that.
@@ -46,7 +46,7 @@ class Reported:
     num_videos: int
     protocol: str
     metric: str
-    about: dict[str, Any]
+    about: dict[str, bool]
     value: Value
     beside: dict[str, Value] = field(default_factory=dict)
     marks: tuple[str, ...] = ()
@@ -75,7 +75,14 @@ def _read(path: Path, model: str) -> Reported:
             f"{path}: expected a result.json of `surgstream evaluate --out`, got: "
             f"{error.strerror or error}"
         ) from None
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise EvaluationError(
             f"{path}: expected a result.json of `surgstream evaluate --out`, got something else: "
             f"{error!r:.200}; evaluate again"
@@ -100,13 +107,14 @@ def _row_of(rows: Sequence[dict[str, Any]], model: str, path: Path) -> dict[str,
 
 def _reported(tree: dict[str, Any], row: dict[str, Any]) -> Reported:
     main = str(tree["main"])
-    beside = {}
+    beside: dict[str, Value] = {}
     for other in tree["rows"]:
         is_random = other["kind"] == "model" and _is_random(other) and other is not row
         if other["kind"] == "yardstick" or is_random:
             name = RANDOM_WEIGHTS if is_random else str(other["name"])
             beside.setdefault(name, _value(other, main))
 
+    metric = tree["metrics"][main]
     about = row["about"]
     protocol = about.get("protocol") or about.get("readout") or ""
     encoder = about.get("encoder_sha256")
@@ -117,7 +125,7 @@ def _reported(tree: dict[str, Any], row: dict[str, Any]) -> Reported:
         num_videos=int(tree["num_videos"]),
         protocol=str(protocol),
         metric=main,
-        about=dict(tree["metrics"][main]),
+        about={key: bool(metric[key]) for key in ("percent", "higher_is_better")},
         value=_value(row, main),
         beside=beside,
         marks=_marks(row),
@@ -146,8 +154,8 @@ def _marks(row: dict[str, Any]) -> tuple[str, ...]:
 def _value(row: dict[str, Any], metric: str) -> Value:
     """The metric of a row; NaN where it has none."""
     found = row["values"].get(metric, {})
-    numbers = {name: _number(found.get(name)) for name in ("value", "low", "high")}
-    return Value(**numbers, interval="", averaged="")
+    value, low, high = (_number(found.get(name)) for name in ("value", "low", "high"))
+    return Value(value=value, low=low, high=high, interval="", averaged="")
 
 
 def _number(value: Any) -> float:
