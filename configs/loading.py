@@ -12,6 +12,9 @@ a number its range, and `configs.places` has the types of folders and addresses.
 (`configs.renamed`) tells whoever writes a key of before what it is called now. A dataclass with a class variable
 `shorthand` may be given as the bare value of the field so named. A section with nothing below it, a bare `optim:`, is
 as good as absent.
+
+A file may be told as the changes of another one: `base: other.yaml`, at the top, is a file in the same folder that
+gives what this one does not, section by section. A list counts as a whole, and a base has no base.
 """
 
 import dataclasses
@@ -30,6 +33,7 @@ T = TypeVar("T")
 
 _MAX_MISTAKES = 20
 _MAX_CHARACTERS = 1000
+_BASE = "base"
 _TIME = re.compile(r"\d+(:\d\d)+")
 """A time such as 24:00:00; a shell takes the quotes away that a file needs."""
 
@@ -55,11 +59,45 @@ def load(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
 
 
 def read_tree(path: str | Path) -> dict[str, Any]:
-    """Read the keys and values of one YAML file; ConfigError where it has others at the top, or cannot be read."""
-    tree = read_yaml(Path(path)) or {}
+    """Read the keys and values of one YAML file, over those of its base where it names one.
+
+    Raises:
+        ConfigError: It, or its base, has something else at the top, or cannot be read.
+    """
+    tree = _own_tree(Path(path))
+    if _BASE not in tree:
+        return tree
+
+    name = tree.pop(_BASE)
+    if not isinstance(name, str) or Path(name).name != name or not name.endswith(".yaml"):
+        raise ConfigError(
+            f"{path}: {_BASE}: expected the name of a .yaml file in the same folder, got {name!r:.80}"
+        )
+    base = _own_tree(Path(path).parent / name)
+    if _BASE in base:
+        raise ConfigError(
+            f"{path}: {_BASE}: expected a file without a base, got {name}, which has one"
+        )
+    return _laid_over(base, tree)
+
+
+def _own_tree(path: Path) -> dict[str, Any]:
+    tree = read_yaml(path) or {}
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: expected keys and values at the top, got {kind_of(tree)}")
     return tree
+
+
+def _laid_over(base: dict[str, Any], tree: dict[str, Any]) -> dict[str, Any]:
+    """The values of a tree, and those of its base that it does not have."""
+    merged = dict(base)
+    for key, value in tree.items():
+        below = base.get(key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            merged[key] = _laid_over(below, value)
+        else:
+            merged[key] = value
+    return merged
 
 
 def build(cls: type[T], tree: dict[str, Any], *, where: str) -> T:

@@ -120,7 +120,7 @@ def _site_and_recipe(words: argparse.Namespace) -> tuple[Site, TrainConfig]:
 def _recipe(path: str, overrides: Sequence[str]) -> TrainConfig:
     """Read and check a whole recipe, and corpora that are at hand; its run directory becomes absolute."""
     config = load_recipe(path, overrides)
-    check_rates_at_hand(config.corpora, config.data.fps)
+    check_rates_at_hand(config.corpora, config.data.fps, config.data.parts)
     return dataclasses.replace(config, run_dir=str(Path(config.run_dir).absolute()))
 
 

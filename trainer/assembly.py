@@ -1,6 +1,6 @@
 """From a recipe to its corpus, its clips and its periodic tasks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,9 +33,21 @@ from surgstream.trainer.probing.tasks.clips import SomeClips
 from surgstream.trainer.probing.tasks.probe import TaskProbe, check_split
 
 
-def open_corpus(uri: str, data: DataConfig) -> FrameTable:
-    """Open a packed corpus on every rank, at a recipe's rate; rank 0 alone checks that nothing of it is missing."""
-    corpus = FrameTable.open(open_storage(uri, data.s3), fps=data.fps, check=False)
+def training_corpus(data: DataConfig) -> FrameTable:
+    """Open what a recipe trains on; see `open_corpus`."""
+    return open_corpus(data.corpus, data, data.datasets)
+
+
+def open_corpus(uri: str, data: DataConfig, datasets: Sequence[str] | None = None) -> FrameTable:
+    """Open a packed corpus on every rank, at a recipe's rate; rank 0 alone checks that nothing of it is missing.
+
+    Args:
+        uri: The corpus.
+        data: The recipe's rate and store.
+        datasets: Those to take; None takes all.
+    """
+    storage = open_storage(uri, data.s3)
+    corpus = FrameTable.open(storage, fps=data.fps, check=False, datasets=datasets)
     from_main(corpus.check_sizes)
     return corpus
 

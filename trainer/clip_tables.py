@@ -1,4 +1,4 @@
-"""The clips that a recipe trains on, in numbers alone: of its whole corpus, or of its task."""
+"""The clips that a recipe trains on, in numbers alone: of its corpus, or of its task."""
 
 import importlib
 
@@ -21,8 +21,9 @@ def training_clips(config: TrainConfig, *, check: bool = True) -> tuple[TrainCon
     Raises:
         SurgstreamError: The corpus or the labels of the task cannot be read, or do not fit the recipe.
     """
-    storage = open_storage(config.data.corpus, config.data.s3)
-    frames = FrameTable.open(storage, fps=config.data.fps, check=check)
+    data = config.data
+    storage = open_storage(data.corpus, data.s3)
+    frames = FrameTable.open(storage, fps=data.fps, check=check, datasets=data.datasets)
     if config.task is None:
         return config, frames
 

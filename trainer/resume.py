@@ -103,7 +103,8 @@ def order_from(progress: Progress, config: TrainConfig, corpus: SizedTable) -> O
     manifest = _held(progress, "manifest", str)
     if manifest != corpus.sha256:
         hashes = f"its manifest was {manifest[:12]}, now {corpus.sha256[:12]}"
-        differences["corpus"] = ", ".join(filter(None, [differences.get("corpus"), hashes]))
+        why = _datasets_changed(progress, config) or hashes
+        differences["corpus"] = ", ".join(filter(None, [differences.get("corpus"), why]))
     shows_a_part = any(corpus.frames_apart(size.name) != [1] for size in sizes)
     if "corpus" in differences and shows_a_part:
         differences["corpus"] += (
@@ -120,3 +121,15 @@ def order_from(progress: Progress, config: TrainConfig, corpus: SizedTable) -> O
         )
 
     return before.resumed(progress.clips_seen, sizes, settings)
+
+
+def _datasets_changed(progress: Progress, config: TrainConfig) -> str:
+    """A clause that says how `data.datasets` has changed; empty where it has not, or nobody knows."""
+    saved = progress.state.get("config")
+    data = saved.get("data") if isinstance(saved, dict) else None
+    if not isinstance(data, dict):
+        return ""
+
+    then = data.get("datasets")
+    now = None if config.data.datasets is None else list(config.data.datasets)
+    return "" if then == now else f"data.datasets was {then}, now {now}"

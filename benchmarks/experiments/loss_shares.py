@@ -61,7 +61,8 @@ def main() -> int:
 def shares(config: TrainConfig, steps: int, every: int) -> Iterator[dict[str, Any]]:
     """Train on one micro-batch a step, and look at the gradients every few steps."""
     beginning = Progress(step=0, clips_seen=0, state={})
-    table = FrameTable.open(open_storage(config.data.corpus, config.data.s3))
+    storage = open_storage(config.data.corpus, config.data.s3)
+    table = FrameTable.open(storage, datasets=config.data.datasets)
     order = order_from(beginning, config, table)
     source = clip_source(config, RankInfo(), table, config.data.augment)
 

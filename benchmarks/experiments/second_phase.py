@@ -19,7 +19,7 @@ import torch
 
 from surgstream.benchmarks.support.harness import conditions
 from surgstream.configs.loading import load
-from surgstream.trainer.assembly import clip_source, open_corpus
+from surgstream.trainer.assembly import clip_source, training_corpus
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.config import TrainConfig, WarmStartConfig
 from surgstream.trainer.distributed import RankInfo, leave
@@ -127,7 +127,7 @@ def train(
 
 def first_batches(config: TrainConfig, steps: int) -> Iterator[ClipBatch]:
     """The batches of a run's first steps."""
-    table = open_corpus(config.data.corpus, config.data)
+    table = training_corpus(config.data)
     batch_size = config.global_batch_size
     source = clip_source(config, RankInfo(), table, config.data.augment)
     order = order_from(BEGINNING, config, table)

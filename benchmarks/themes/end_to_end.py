@@ -20,7 +20,7 @@ from surgstream.benchmarks.support.training import (
     take_steps,
 )
 from surgstream.shards.order.sequence import Order
-from surgstream.trainer.assembly import clip_source, open_corpus
+from surgstream.trainer.assembly import clip_source, training_corpus
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.data.metrics import LoaderMetrics
 from surgstream.trainer.engine.metrics import Value
@@ -36,7 +36,7 @@ def cases(folder: Path, recipe: Sequence[str]) -> list[Case]:
     config = load_recipe(recipe, folder / "train", f"data.corpus={packed_corpus(folder)}")
     trainer = make_trainer(config, iter(()))
     rank_info = trainer.rank_info
-    corpus = open_corpus(config.data.corpus, config.data)
+    corpus = training_corpus(config.data)
     order = Order.create(corpus.sizes(), config.seed, config.data.order)
     loader = clip_source(config, rank_info, corpus, config.data.augment).open(
         order, global_batch_size=config.global_batch_size, start=0

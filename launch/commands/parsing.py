@@ -3,7 +3,9 @@
 import argparse
 import re
 import textwrap
+from pathlib import Path
 
+from surgstream.configs.places import to_folder
 from surgstream.configs.presets import Kind, Preset
 
 
@@ -60,3 +62,13 @@ def add_recipe(parser: argparse.ArgumentParser, *kinds: Kind) -> None:
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="values that replace the recipe's"
     )
+
+
+def named_file(word: str) -> tuple[str, Path]:
+    """The `type` of an argument `[NAME=]FILE`: a model's name, empty where none is given, and a file of it."""
+    name, equals, file = word.partition("=")
+    if equals and "/" not in name:
+        if not name or not file:
+            raise argparse.ArgumentTypeError(f"expected NAME=FILE, got {word[:80]!r}")
+        return name, Path(to_folder(file))
+    return "", Path(to_folder(word))

@@ -26,7 +26,7 @@ TOLERANCE = 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """Published counts of a dataset's training videos: neither held-out nor quarantined ones.
+    """Published counts of some videos of a dataset, without those in quarantine.
 
     Attributes:
         videos: The exact number of videos.
@@ -71,8 +71,10 @@ class DatasetConfig:
             `shards.corpus.labels`.
         min_seconds: A video with fewer seconds to pack is left out and reported; null takes the value of `pack`.
         licence: Written into every sample.
-        expected: Published counts; a difference from what is packed to train, or dropped, is a warning. So it is with
-            `split: all` where nothing is held out.
+        expected: Published counts of the training videos, without those that are held out; a difference from what is
+            packed to train, or dropped, is a warning. So it is with `split: all` where nothing is held out.
+        whole: Published counts of all videos, those of `hold_out` among them, which count where all are packed: with
+            nothing held out, or by `split: all`. Where it says nothing, `expected` counts.
         packs_test_of: Videos packed for training that a task chooses models by or tests them on: by the task's name in
             `configs/evaluate/tasks` their ids here, or ranges of them such as `video[01-40]`. It is told, and changes
             nothing that is packed.
@@ -89,6 +91,7 @@ class DatasetConfig:
     min_seconds: Annotated[float, Range(0, 1e6)] | None = None
     licence: str | None = None
     expected: Expected = Expected()
+    whole: Expected = Expected()
     packs_test_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def problems(self) -> Iterator[str]:
@@ -103,6 +106,19 @@ class DatasetConfig:
                 expand(ids)
             except ValueError as error:
                 yield f"packs_test_of.{task}: {error}"
+
+    def counts(self, split: str) -> Expected:
+        """The published counts of the videos that are packed; none of those that are held out.
+
+        Args:
+            split: See `PackConfig`.
+        """
+        packs_all = split == "all" or (split == "train" and not self.hold_out)
+        if packs_all and self.whole != Expected():
+            return self.whole
+
+        packs_training_videos = split == "train" or (split == "all" and not self.hold_out)
+        return self.expected if packs_training_videos else Expected()
 
     def overlaps(self) -> dict[str, tuple[str, ...]]:
         """The ids of `packs_test_of`, by task."""

@@ -5,7 +5,7 @@ whose number is a multiple of k. Packing at the wanted rate picks the same ones,
 are the same.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -47,15 +47,32 @@ def frames_apart(dataset: str, video: PackedVideo, fps: float | None, *, where: 
     return times.numerator
 
 
-def check_rates(shards: Iterable[Shard], fps: float | None, *, where: str) -> None:
-    """Check that a run can take all videos of a corpus at its rate; takes and raises what `frames_apart` does."""
+def check_rates(
+    shards: Iterable[Shard],
+    fps: float | None,
+    datasets: Collection[str] | None = None,
+    *,
+    where: str,
+) -> None:
+    """Check that a run can take the videos of a corpus, or of some of its datasets, at its rate.
+
+    It takes and raises what `frames_apart` does.
+    """
     for shard in shards:
-        for video in shard.videos:
-            frames_apart(shard.dataset, video, fps, where=where)
+        if datasets is None or shard.dataset in datasets:
+            for video in shard.videos:
+                frames_apart(shard.dataset, video, fps, where=where)
 
 
-def check_rates_at_hand(places: Iterable[str], fps: float | None) -> None:
+def check_rates_at_hand(
+    places: Iterable[str], fps: float | None, parts: Mapping[str, Collection[str]]
+) -> None:
     """Check the rates of those corpora that lie in a folder of this machine.
+
+    Args:
+        places: The corpora.
+        fps: See `frames_apart`.
+        parts: The datasets that are read, of corpora of which not all are.
 
     Raises:
         RateError: As `frames_apart`.
@@ -64,7 +81,7 @@ def check_rates_at_hand(places: Iterable[str], fps: float | None) -> None:
     for place in places:
         if not is_address(place) and (Path(place) / MANIFEST_NAME).is_file():
             manifest = ManifestFile.load(open_storage(place))
-            check_rates(manifest.shards(), fps, where=place)
+            check_rates(manifest.shards(), fps, parts.get(place), where=place)
 
 
 @lru_cache

@@ -54,19 +54,13 @@ def packed_footage(packed: Packed, fps: float) -> list[Footage]:
 
 
 def warn_of_other_counts(corpus: CorpusConfig, footage: Sequence[Footage]) -> None:
-    """Warn of the datasets whose videos that are not held out have another size than the corpus file expects."""
-    if corpus.pack.split == "held_out":
-        return
-
+    """Warn of the datasets whose videos have another size than the corpus file has published counts of."""
     for dataset in corpus.datasets:
-        # What is expected is without those that are held out, and here they are packed as well.
-        if corpus.pack.split == "all" and dataset.hold_out:
-            continue
-
+        counts = dataset.counts(corpus.pack.split)
         own = [piece for piece in footage if piece.dataset == dataset.name]
         num_videos = sum(piece.num_videos for piece in own)
         seconds = sum(piece.seconds for piece in own)
-        for difference in dataset.expected.differences(num_videos, seconds):
+        for difference in counts.differences(num_videos, seconds):
             log.warning("datasets: %s: %s", dataset.name, difference)
 
 

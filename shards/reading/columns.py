@@ -1,9 +1,16 @@
 """Columns: the facts of a manifest that a frame table keeps, collected shard by shard in little memory."""
 
+import hashlib
 from array import array
+from collections.abc import Collection, Iterable
 
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.suggestions import did_you_mean
 from surgstream.shards.format.rates import frames_apart
 from surgstream.shards.format.records import PackedVideo, Shard
+
+Chosen = Collection[str] | None
+"""Names of datasets; None is all that a corpus has."""
 
 
 class Columns:
@@ -26,10 +33,12 @@ class Columns:
         part_videos: Number of each part's video.
         part_firsts: Number in the video of its first frame.
         part_frames: Its frames.
+        left_out: Datasets of the manifest that are not among these.
     """
 
     def __init__(self) -> None:
         """Start with no shard."""
+        self.left_out: set[str] = set()
         self.specialties: dict[str, str] = {}
         self.first_shards: list[int] = []
         self.first_parts: list[int] = []
@@ -47,6 +56,51 @@ class Columns:
         self.part_videos = array("q")
         self.part_firsts = array("q")
         self.part_frames = array("q")
+
+    @staticmethod
+    def collect(
+        shards: Iterable[Shard], fps: float | None, datasets: Chosen, *, where: str
+    ) -> "Columns":
+        """Take the shards of some datasets.
+
+        Args:
+            shards: All of the manifest, in its order.
+            fps: See `add`.
+            datasets: Those to take.
+            where: The name of the corpus in messages.
+
+        Raises:
+            ConfigError: The manifest has no dataset of a name; or as `add`.
+        """
+        columns = Columns()
+        for shard in shards:
+            if datasets is None or shard.dataset in datasets:
+                columns.add(shard, fps, where=where)
+            else:
+                columns.left_out.add(shard.dataset)
+
+        known = sorted({*columns.specialties, *columns.left_out})
+        for name in datasets or ():
+            if name not in columns.specialties:
+                raise ConfigError(
+                    f"{where}: data.datasets: expected some of its datasets {', '.join(known)}, got "
+                    f"{name!r}{did_you_mean(name, known)}"
+                )
+        return columns
+
+    def identity(self, manifest: str) -> str:
+        """What decides the numbers of clips, in hexadecimal.
+
+        Args:
+            manifest: SHA-256 of the manifest.
+
+        Returns:
+            The same where no dataset is left out, otherwise the SHA-256 of it and of the names of those that are not.
+        """
+        if not self.left_out:
+            return manifest
+        names = " ".join(sorted(self.specialties))
+        return hashlib.sha256(f"{manifest} {names}".encode()).hexdigest()
 
     def add(self, shard: Shard, fps: float | None, *, where: str) -> None:
         """Add the next shard.

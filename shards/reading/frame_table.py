@@ -13,7 +13,7 @@ from surgstream.shards.format.manifest import ManifestFile
 from surgstream.shards.format.names import index_name
 from surgstream.shards.format.records import Shard
 from surgstream.shards.order.revisions import DatasetSize
-from surgstream.shards.reading.columns import Columns
+from surgstream.shards.reading.columns import Chosen, Columns
 from surgstream.shards.reading.locations import Location, RowRange, ShownPart
 from surgstream.shards.storage.stores import Storage
 
@@ -42,11 +42,16 @@ class FrameTable:
 
     Attributes:
         storage: Where the corpus lies.
-        sha256: SHA-256 of its manifest.
+        sha256: SHA-256 of its manifest, and, where some datasets are left out, of the names of the others.
     """
 
     def __init__(
-        self, storage: Storage, shards: Iterable[Shard], sha256: str, fps: float | None = None
+        self,
+        storage: Storage,
+        shards: Iterable[Shard],
+        sha256: str,
+        fps: float | None = None,
+        datasets: Chosen = None,
     ) -> None:
         """Number the frames of a corpus.
 
@@ -55,15 +60,14 @@ class FrameTable:
             shards: As its manifest lists them.
             sha256: SHA-256 of the manifest.
             fps: Frames a second that clips are cut at; None takes every packed frame.
+            datasets: Those to take.
 
         Raises:
-            ConfigError: A video was packed at another rate, and at no whole multiple of it.
+            ConfigError: There is no such dataset, or a video was packed at another rate, at no whole multiple of it.
         """
         self.storage = storage
-        self.sha256 = sha256
-        columns = Columns()
-        for shard in shards:
-            columns.add(shard, fps, where=storage.uri)
+        columns = Columns.collect(shards, fps, datasets, where=storage.uri)
+        self.sha256 = columns.identity(sha256)
 
         self._shards = columns.shards
         self._shard_bytes = np.array(columns.shard_bytes)
@@ -107,24 +111,27 @@ class FrameTable:
         return datasets
 
     @staticmethod
-    def open(storage: Storage, *, fps: float | None = None, check: bool = True) -> "FrameTable":
+    def open(
+        storage: Storage, *, fps: float | None = None, check: bool = True, datasets: Chosen = None
+    ) -> "FrameTable":
         """Load the manifest of a corpus, and by default compare it with the files of the corpus.
 
         Args:
             storage: The corpus.
             fps: Frames a second that clips are cut at; None takes every packed frame.
             check: List the store and compare sizes; of many ranks one is enough.
+            datasets: Those to take.
 
         Returns:
             The table.
 
         Raises:
             ManifestError: The manifest is missing or wrong, or a shard or index is missing or has another size.
-            ConfigError: A video was packed at another rate, and at no whole multiple of it.
+            ConfigError: There is no such dataset, or a video was packed at another rate, at no whole multiple of it.
             StorageError: The store cannot be read.
         """
         manifest = ManifestFile.load(storage)
-        table = FrameTable(storage, manifest.shards(), manifest.sha256, fps)
+        table = FrameTable(storage, manifest.shards(), manifest.sha256, fps, datasets)
         if check:
             table.check_sizes()
         return table

@@ -23,7 +23,8 @@ def test_the_only_name_that_begins_so_is_meant() -> None:
         "a whole name comes first"
     )
     with pytest.raises(
-        ConfigError, match=r"surgvista: .*; got the beginning of surgvista_tiny and surgvista_vitb"
+        ConfigError,
+        match=r"surgvista: .*; got the beginning of surgvista_setting_a and .* and surgvista_vitb",
     ):
         find_preset("pretrain", "surgvista")
 

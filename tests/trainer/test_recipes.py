@@ -8,6 +8,8 @@ import pytest
 from surgstream.configs.changes import free_keys
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import load, to_tree
+from surgstream.configs.presets import presets
+from surgstream.shards.corpus.file import CorpusConfig
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.mixing import look_back
@@ -126,6 +128,43 @@ def test_surgrec_maes_length_is_ours_and_said_to_be() -> None:
     assert -(-200 * 214_500_000 // 2048) > 20_900_000, "what it would be of every frame"
 
 
+@pytest.mark.parametrize("setting", "ABCDE")
+def test_a_setting_of_surgvista_differs_by_its_datasets_alone(
+    setting: str, recipe: TrainConfig
+) -> None:
+    """So it has as many epochs, each of as many clips as the setting has frames."""
+    name = f"surgvista_setting_{setting.lower()}"
+    found = load(TrainConfig, RECIPES / f"{name}.yaml", [])
+    subset = load(CorpusConfig, presets("pack")["surgvista"]).subsets[setting]
+    assert found.data.datasets == subset
+    data = replace(recipe.data, datasets=subset)
+    assert found == replace(recipe, run_dir=f"runs/{name}", data=data)
+    assert recipe.data.datasets is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "videos", "frames", "steps"),
+    [("a", 40, 86_344, 8433), ("b", 91, 209_061, 20_417), ("c", 134, 441_608, 43_126), ("d", 274, 1_203_159, 117_496)],
+)  # fmt: skip
+def test_a_setting_of_surgvista_has_the_counts_that_its_file_says(
+    setting: str, videos: int, frames: int, steps: int
+) -> None:
+    path = RECIPES / f"surgvista_setting_{setting}.yaml"
+    recipe = load(TrainConfig, path, [])
+    assert recipe.data.datasets
+    corpus = load(CorpusConfig, presets("pack")["surgvista"])
+    expected = [
+        each.expected for each in corpus.part(None, ",".join(recipe.data.datasets)).datasets
+    ]
+    assert sum(each.videos or 0 for each in expected) == videos
+    assert sum(each.frames or 0 for each in expected) == frames
+    assert f"{videos} videos and {frames:,} frames" in path.read_text().replace("\n# ", " ")
+
+    beginning = Progress(step=0, clips_seen=0, state={})
+    plan = recipe.plan(num_clips=frames, world_size=8, start=beginning)
+    assert plan.last_step == steps
+
+
 def test_a_cache_that_cannot_be_is_refused() -> None:
     with pytest.raises(ConfigError) as error:
         load(
@@ -225,6 +264,7 @@ def test_what_a_resumed_run_may_change_is_this_and_no_more(recipe: TrainConfig) 
         "data.cache_bytes",
         "data.cache_dir",
         "data.corpus",
+        "data.datasets",
         "data.decode",
         "data.max_bad_clips",
         "data.max_bad_clips_in_a_row",

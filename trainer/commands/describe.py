@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from statistics import fmean
 from typing import Any
 
-from surgstream.configs.errors import SurgstreamError
-from surgstream.shards.format.rates import RateError, check_rates_at_hand
+from surgstream.configs.errors import ConfigError, SurgstreamError
+from surgstream.shards.format.rates import check_rates_at_hand
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.locations import SizedTable
 from surgstream.shards.reading.memory import buffer_problem, open_chunk_bytes
@@ -71,15 +71,15 @@ def describe(config: TrainConfig, world_size: int, tflops: float | None = None) 
 
     Raises:
         SurgstreamError: The configuration cannot be trained on this many ranks, or at the rate of a corpus that can be
-            read, or timm has no such teacher.
+            read, or with its datasets, or timm has no such teacher.
     """
     model = count_sizes(config.objective)
     tree = recipe_numbers(config, world_size)
     tree |= {"model_error": NO_TORCH} if model is None else model_numbers(config, model, world_size)
-    check_rates_at_hand(config.corpora, config.data.fps)
+    check_rates_at_hand(config.corpora, config.data.fps, config.data.parts)
     try:
         config, frames = training_clips(config, check=False)
-    except RateError:
+    except ConfigError:
         raise  # the corpus can be read, so the recipe is at fault
     except SurgstreamError as error:
         tree |= {"corpus": None, "corpus_error": str(error)}

@@ -18,7 +18,7 @@ from surgstream.configs.loading import to_tree
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.feed import ClipFeed
 from surgstream.shards.reading.locations import ClipTable, SizedTable
-from surgstream.trainer.assembly import clip_source, open_corpus
+from surgstream.trainer.assembly import clip_source, training_corpus
 from surgstream.trainer.clip_tables import training_clips
 from surgstream.trainer.commands.loader_table import table
 from surgstream.trainer.config import TrainConfig, load_recipe
@@ -100,7 +100,7 @@ def measure(
     Raises:
         SurgstreamError: The corpus cannot be read or decoded, or its batches cannot be divided among the ranks.
     """
-    corpus = open_corpus(config.data.corpus, config.data)
+    corpus = training_corpus(config.data)
     clips: SizedTable = corpus
     if config.task:
         config, clips = training_clips(config, check=False)

@@ -7,10 +7,14 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from surgstream.configs.loading import to_tree
 from surgstream.shards.order.sequence import Order
-from surgstream.trainer.assembly import clip_source, held_out_clips, open_corpus, periodic_tasks
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import SizedTable
+from surgstream.shards.reading.summary import summarise
+from surgstream.trainer.assembly import clip_source, held_out_clips, periodic_tasks, training_corpus
 from surgstream.trainer.commands.preflight import preflight
 from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.data.loader import ClipLoader
@@ -100,7 +104,7 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
         SurgstreamError: The data, the model, the checkpoint or the processes do not fit, or the loss is not finite.
     """
     run_dir = Path(config.run_dir)
-    corpus = open_corpus(config.data.corpus, config.data)
+    corpus = training_corpus(config.data)
     task = open_learned(config, corpus) if config.task else None
     config = with_task(config, task) if task else config
     table = task.train.training_table if task else corpus
@@ -123,7 +127,7 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
         report_mixing(order, config, table, progress, plan.last_step)
 
     selection = selection_of(config, task, engine, objective, rank_info, plan, progress)
-    state = {"order": order.to_json(), "manifest": table.sha256, "config": to_tree(config)}
+    state = _state(config, order, table, corpus)
     with clips.open(
         order, global_batch_size=config.global_batch_size, start=progress.clips_seen
     ) as batches:
@@ -148,6 +152,16 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
                 _test(config, task, trainer)
         # Rank 0 serves the store in which the others look until they have closed.
         barrier()
+
+
+def _state(
+    config: TrainConfig, order: Order, table: SizedTable, corpus: FrameTable
+) -> dict[str, Any]:
+    """What a checkpoint keeps beside weights and moments: for resumes, and for whoever reads of the model."""
+    state = {"order": order.to_json(), "manifest": table.sha256, "config": to_tree(config)}
+    if not config.task:
+        state["corpus_summary"] = to_tree(from_main(partial(summarise, corpus)))
+    return state
 
 
 def _reporting(

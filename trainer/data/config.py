@@ -1,5 +1,6 @@
 """Configuration of the clips: their source, order, reading, cropping and decoding."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -68,6 +69,8 @@ class DataConfig:
 
     Attributes:
         corpus: The packed corpus: a folder or `s3://bucket/prefix`.
+        datasets: Those of its datasets that are trained on, by name; null is all. The order is that of a corpus that
+            has no others. Held-out clips and probes see all of their corpora.
         fps: Frames a second that clips are cut at, from `corpus` and from every evaluation corpus. A corpus at k times
             this rate is read as if it had been packed at this rate: every k-th frame of a video, each the anchor of one
             clip, at k times the bytes. null takes every packed frame, at any rate.
@@ -93,6 +96,7 @@ class DataConfig:
 
     free_to_change: ClassVar[tuple[str, ...]] = (
         "corpus",
+        "datasets",
         "order",
         "read",
         "cache_dir",
@@ -104,9 +108,10 @@ class DataConfig:
         "max_bad_clips_in_a_row",
         "audit_log",
     )
-    """See `TrainConfig.free_to_change`; `trainer.resume` checks corpus and order by themselves."""
+    """See `TrainConfig.free_to_change`; `trainer.resume` checks corpus, datasets and order by themselves."""
 
     corpus: Anywhere
+    datasets: tuple[str, ...] | None = None
     fps: Annotated[float, Range(0.001, 1e3)] | None = None
     stride: Annotated[int, Range(1, 10**4)] = 4
     order: OrderConfig = field(default_factory=OrderConfig)
@@ -120,6 +125,21 @@ class DataConfig:
     max_bad_clips: Annotated[int, Range(0, 10**9)] = 100
     max_bad_clips_in_a_row: Annotated[int, Range(0, 10**9)] = 16
     audit_log: bool = False
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with these values."""
+        if self.datasets is None:
+            return
+        if not self.datasets:
+            yield "datasets: expected at least one name, or null for all, got none"
+        for name in sorted(set(self.datasets)):
+            if self.datasets.count(name) > 1:
+                yield f"datasets: expected names that differ, got {name!r} more than once"
+
+    @property
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """The datasets that are trained on, by corpus; empty where all of it is."""
+        return {} if self.datasets is None else {self.corpus: self.datasets}
 
     @property
     def cache_folder(self) -> Path | None:

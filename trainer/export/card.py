@@ -1,43 +1,60 @@
-"""The model card of an exported folder: `README.md`."""
+"""The model card of an exported folder: `README.md`.
+
+It names no file, no video and no place: whoever gets an encoder needs none, and some are nobody else's business.
+"""
+
+from dataclasses import dataclass
 
 from surgstream.configs.columns import markdown
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.evaluation.report.numbers import NOTHING, counted
+from surgstream.trainer.export.citations import bibtex
+from surgstream.trainer.export.evaluation import as_text, evaluation, front_matter
 from surgstream.trainer.export.folder.forms import ENCODER, Form
 from surgstream.trainer.export.folder.record import ExportRecord
+from surgstream.trainer.export.recipe import RECIPE
+from surgstream.trainer.export.results import Reported
 from surgstream.trainer.export.source import TrainedEncoder
 
 CARD = "README.md"
 
 
-def card(record: ExportRecord, source: TrainedEncoder, form: Form) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a card says that the checkpoint does not tell.
+
+    Attributes:
+        licence: The licence of the weights, by its SPDX identifier; None states none.
+        results: What the encoder was found to be worth.
+        identity: SHA-256 of the encoder, as predictions have it; None where nobody asks.
+    """
+
+    licence: str | None = None
+    results: tuple[Reported, ...] = ()
+    identity: str | None = None
+
+
+def card(record: ExportRecord, source: TrainedEncoder, form: Form, told: Told) -> str:
     """Write the model card.
 
     Args:
         record: The content of `config.json`.
         source: The checkpoint of the encoder.
         form: The form that it was written in.
+        told: What else is to be said.
     """
     sections = [
-        _head(record),
+        front_matter(record, told.licence, told.results),
+        f"# An encoder of surgical video, pretrained with {record.objective}",
         _what_it_is(record, source),
         _how_to_load(record, form),
+        evaluation(told.results, told.identity),
         _check(record),
         _corpus(source),
-        "## Licence\n\nNot stated: whoever trained this encoder chooses it, as the videos' own "
-        "licences allow.",
+        _licence(told.licence),
+        f"## Citation\n\n```bibtex\n{bibtex(record.objective)}\n```",
     ]
     return "\n\n".join(sections) + "\n"
-
-
-def _head(record: ExportRecord) -> str:
-    library = "transformers" if record.layout == "transformers" else "surgstream"
-    return f"""\
----
-license: unknown
-library_name: {library}
-tags: [surgical-video, self-supervised, {record.objective}]
----
-
-# An encoder of surgical video, pretrained with {record.objective}"""
 
 
 def _what_it_is(record: ExportRecord, source: TrainedEncoder) -> str:
@@ -63,11 +80,21 @@ def _what_it_is(record: ExportRecord, source: TrainedEncoder) -> str:
         "centred square",
         "tokens": f"(B, {encoder.grid.num_tokens}, {shape.embed_dim}), normed, in the order of "
         "time, row, column",
+        "began with": _beginning(recipe),
         "training": f"step {record.step:,}, {record.clips_seen:,} clips, batches of "
-        f"{recipe.global_batch_size:,}, AdamW at {recipe.optim.base_lr:g} for 256 clips",
+        f"{recipe.global_batch_size:,}, AdamW at {recipe.optim.base_lr:g} for 256 clips; all of the "
+        f"recipe is in [{RECIPE}]({RECIPE})",
     }
 
     return markdown([("", ""), *rows.items()], left=2)
+
+
+def _beginning(recipe: TrainConfig) -> str:
+    warm_start = recipe.warm_start
+    if warm_start is None:
+        return "random weights"
+    parts = "an encoder" if warm_start.parts == "encoder" else "all weights"
+    return f"{parts} that had been trained before; what follows is of this run alone"
 
 
 def _frames(record: ExportRecord) -> str:
@@ -147,15 +174,50 @@ def _check(record: ExportRecord) -> str:
 
 
 def _corpus(source: TrainedEncoder) -> str:
+    heading = "## What it was trained on"
     if not source.datasets:
-        return "## What it was trained on\n\nThe checkpoint does not tell."
+        return f"{heading}\n\nThe checkpoint does not tell."
 
-    rows = [("dataset", "specialty", "clips", "share of the draws")]
+    known = {each.name: each for each in source.summary.datasets} if source.summary else {}
+    rows = [("dataset", "specialty", "licence", "videos", "hours", "clips", "share of the draws")]
     for dataset in source.datasets:
-        clips = f"{dataset.num_clips:,}"
-        share = f"{100 * dataset.share:.3g} %"
-        rows.append((dataset.name, dataset.specialty, clips, share))
-    return f"## What it was trained on\n\n{markdown(rows, left=2)}"
+        facts = known.get(dataset.name)
+        rows.append(
+            (
+                dataset.name,
+                as_text(dataset.specialty),
+                as_text(facts.licence or "not stated") if facts else NOTHING,
+                f"{facts.videos:,}" if facts else NOTHING,
+                f"{facts.hours:,.3g}" if facts else NOTHING,
+                f"{dataset.num_clips:,}",
+                f"{100 * dataset.share:.3g} %",
+            )
+        )
+    return f"{heading}\n\n{_total(source)}\n\n{markdown(rows, left=3)}"
+
+
+def _total(source: TrainedEncoder) -> str:
+    """The corpus in a sentence."""
+    clips = sum(dataset.num_clips for dataset in source.datasets)
+    if not source.summary:
+        return (
+            f"{clips:,} clips; the checkpoint does not tell of how many videos, nor their licences."
+        )
+
+    summary = source.summary
+    return (
+        f"{counted(summary.videos, 'video')}, {summary.hours:,.3g} hours, which have {clips:,} clips. Licences "
+        "are those that the videos were packed with."
+    )
+
+
+def _licence(licence: str | None) -> str:
+    if licence is None:
+        return (
+            "## Licence\n\nNot stated: whoever trained this encoder chooses it, as the videos' own "
+            "licences allow."
+        )
+    return f"## Licence\n\nThe weights are under {licence}. The videos have licences of their own."
 
 
 def _written(numbers: tuple[float, ...]) -> str:

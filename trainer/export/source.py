@@ -4,7 +4,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from surgstream.configs.errors import ConfigError
+from surgstream.configs.loading import build
 from surgstream.shards.order.sequence import DatasetReport, Order
+from surgstream.shards.reading.summary import CorpusSummary
 from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
 from surgstream.trainer.config import TrainConfig, restore_recipe
 from surgstream.trainer.engine.checkpoint import tensors
@@ -28,6 +30,7 @@ class TrainedEncoder:
         step: The step of the training.
         clips_seen: The clips seen until then.
         datasets: The datasets that it was drawn from at the end; empty where the checkpoint does not tell.
+        summary: What the corpus had at the end; None where the checkpoint does not tell.
     """
 
     recipe: TrainConfig
@@ -36,6 +39,7 @@ class TrainedEncoder:
     step: int
     clips_seen: int
     datasets: tuple[DatasetReport, ...] = ()
+    summary: CorpusSummary | None = None
 
     def record(self, layout: LayoutName) -> ExportRecord:
         """The content of `config.json`, without the check."""
@@ -104,6 +108,7 @@ def read_source(checkpoint: Path, *, averaged: bool) -> TrainedEncoder:
         step=progress.step,
         clips_seen=progress.clips_seen,
         datasets=_datasets(progress),
+        summary=_summary(progress),
     )
 
 
@@ -125,3 +130,13 @@ def _datasets(progress: Progress) -> tuple[DatasetReport, ...]:
         raise CheckpointError(
             f"the checkpoint of step {progress.step}: state.json: order: {error}"
         ) from None
+
+
+def _summary(progress: Progress) -> CorpusSummary | None:
+    where = f"the checkpoint of step {progress.step}: state.json: corpus_summary"
+    if "corpus_summary" not in progress.state:
+        return None
+    try:
+        return build(CorpusSummary, progress.state["corpus_summary"], where=where)
+    except (ConfigError, AttributeError) as error:
+        raise CheckpointError(str(error)) from None

@@ -11,20 +11,27 @@ from surgstream.shards.storage.owner import OWNERS, owning
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.export import for_transformers
-from surgstream.trainer.export.card import CARD, card
+from surgstream.trainer.export.card import CARD, Told, card
 from surgstream.trainer.export.comparing import check
 from surgstream.trainer.export.folder.forms import Form, form_for
 from surgstream.trainer.export.folder.record import CONFIG, ExportRecord, LayoutName, config_bytes
+from surgstream.trainer.export.recipe import RECIPE, recipe_bytes
 from surgstream.trainer.export.source import TrainedEncoder
 
+NOTHING_MORE = Told()
+"""No licence and no results."""
 
-def publish(source: TrainedEncoder, out: Path, layout: LayoutName) -> ExportRecord:
+
+def publish(
+    source: TrainedEncoder, out: Path, layout: LayoutName, told: Told = NOTHING_MORE
+) -> ExportRecord:
     """Write a folder, read it again, and give it its name.
 
     Args:
         source: The checkpoint to write.
         out: The folder's place; it must be empty or not exist.
         layout: The code that it is written for.
+        told: What its card says beside what the checkpoint tells.
 
     Returns:
         The content of its `config.json`.
@@ -43,7 +50,7 @@ def publish(source: TrainedEncoder, out: Path, layout: LayoutName) -> ExportReco
         # The check reads the folder as a user will, so `config.json` is there before its result is.
         record = replace(record, check=check(content, source))
         storage.write(CONFIG, _config(record, source))
-        storage.write(CARD, card(record, source, form).encode())
+        storage.write(CARD, card(record, source, form, told).encode())
 
     return record
 
@@ -84,6 +91,7 @@ def _files(record: ExportRecord, form: Form, source: TrainedEncoder) -> dict[str
     written = {
         form.file: form.to_bytes(source.state, objective.encoder),
         CONFIG: _config(record, source),
+        RECIPE: recipe_bytes(source.recipe),
     }
     if record.layout == "transformers":
         written |= for_transformers.files(objective.encoder)

@@ -56,6 +56,9 @@ class FeaturesRecipe:
             yield (
                 f"clips.balance: expected none, as features have no order, got {self.clips.balance}"
             )
+        if self.data.datasets is not None:
+            where = "null, as a task names its own" if self.task else "null; set datasets"
+            yield f"data.datasets: expected {where}, got {list(self.data.datasets)}"
         if self.labels and not self.task:
             yield f"labels: expected none where there is no task, got {self.labels}"
         if not self.task and self.clips.stride is not None:

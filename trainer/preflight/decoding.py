@@ -132,7 +132,7 @@ def take_sample(config: TrainConfig, storage: Storage) -> Sample:
     """
     encoder = config.objective.encoder
     data = config.data
-    table = FrameTable.open(storage, fps=data.fps, check=False)
+    table = FrameTable.open(storage, fps=data.fps, check=False, datasets=data.datasets)
     num_clips = max(1, NUM_JPEGS // encoder.num_frames)
     clips = ClipPass(
         table,

@@ -41,8 +41,8 @@ class Corpora:
         """Read the manifests.
 
         Raises:
-            SurgstreamError: The store cannot be reached, access is denied, there is no corpus, or it was packed at a
-                rate that the recipe cannot take.
+            SurgstreamError: The store cannot be reached, access is denied, there is no corpus, it was packed at a rate
+                that the recipe cannot take, or it has no such datasets.
         """
         s3 = config.data.s3
         self._read = config.data.read
@@ -54,10 +54,22 @@ class Corpora:
             place: ManifestFile.load(open_storage(place, impatient)) for place in config.corpora
         }
         for place, manifest in manifests.items():
-            check_rates(manifest.shards(), config.data.fps, where=place)
+            datasets = config.data.parts.get(place)
+            check_rates(manifest.shards(), config.data.fps, datasets, where=place)
         self._config = config
-        self._trained_on = manifests[config.data.corpus]
-        self._shards = [(shard.name, shard.num_bytes) for shard in self._trained_on.shards()]
+
+        trained_on = manifests[config.data.corpus]
+        self._table = FrameTable(
+            self.storage,
+            trained_on.shards(),
+            trained_on.sha256,
+            config.data.fps,
+            config.data.datasets,
+        )
+        names = {size.name for size in self._table.sizes()}
+        self._shards = [
+            (shard.name, shard.num_bytes) for shard in trained_on.shards() if shard.dataset in names
+        ]
         self.manifest = "+".join(manifest.sha256[:_HASH_DIGITS] for manifest in manifests.values())
 
     def check_memory(self, world_size: int) -> None:
@@ -67,12 +79,9 @@ class Corpora:
             SurgstreamError: It cannot, or the order cannot be continued.
         """
         config = self._config
-        table = FrameTable(
-            self.storage, self._trained_on.shards(), self._trained_on.sha256, config.data.fps
-        )
-        order = order_from(_newest_progress(config), config, table)
+        order = order_from(_newest_progress(config), config, self._table)
         check_buffer(
-            table,
+            self._table,
             order,
             look_back(config),
             buffer_bytes=config.data.read.buffer_bytes,

@@ -228,3 +228,5 @@ class ProbeRecipe:
                 f"data.stride: expected clips.stride instead, as the clips are a task's, "
                 f"got {self.data.stride}"
             )
+        if self.data.datasets is not None:
+            yield f"data.datasets: expected null, as a task names its own, got {list(self.data.datasets)}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from surgstream.trainer.runs.ticks import linear_ticks, logarithmic_ticks
+from surgstream.trainer.runs.axes import Axis, Scale, across, shortly, upwards
 
 Point = tuple[float, float]
 
@@ -23,7 +23,6 @@ _LABELS_RIGHT = 116
 
 _LABEL_WIDTH = 36
 _LETTER_WIDTH = 6.6
-_SMALLEST = 1e-3
 _COLOURS = (
     ("#0969da", "#58a6ff"),
     ("#bc4c00", "#f0883e"),
@@ -42,6 +41,7 @@ class Line:
         labels: A text for each point; none by default.
         is_reference: Draw it thin and dashed, without dots: what the other lines are compared with.
         has_dots: Whether points have dots, as they should where they are few.
+        intervals: The low and the high end of an interval of y around each point; not finite where one has none.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Line:
     labels: Sequence[str] = ()
     is_reference: bool = False
     has_dots: bool = True
+    intervals: Sequence[tuple[float, float]] = ()
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class Panel:
         across: The name of x.
         lines: The lines.
         limit: A height to mark, and its name.
-        is_logarithmic: Whether both axes are logarithmic; x is then above 0, and a y below 0.001 lies at the bottom.
-            Otherwise both axes begin at 0, or below it where a y does.
+        is_logarithmic: Whether both axes are logarithmic.
+        is_close: Whether only x is, whatever `is_logarithmic` says, and y shows what is there from near.
     """
 
     title: str
@@ -69,25 +70,14 @@ class Panel:
     lines: Sequence[Line]
     limit: tuple[float, str] | None = None
     is_logarithmic: bool = True
+    is_close: bool = False
 
-
-@dataclass(frozen=True)
-class _Axis:
-    """Maps numbers from `low` to `high` to places on the page, from `start` to `stop`."""
-
-    low: float
-    high: float
-    start: float
-    stop: float
-    is_logarithmic: bool
-
-    def __call__(self, value: float) -> float:
-        if self.is_logarithmic:
-            value = max(value, self.low)
-            share = math.log(value / self.low) / math.log(self.high / self.low)
-        else:
-            share = (value - self.low) / (self.high - self.low)
-        return self.start + share * (self.stop - self.start)
+    @property
+    def scale(self) -> Scale:
+        """The kind of its axes."""
+        if self.is_close:
+            return "logarithmic across"
+        return "logarithmic" if self.is_logarithmic else "linear"
 
 
 def draw(
@@ -156,7 +146,7 @@ def _panel(panel: Panel, classes: Mapping[str, str], width: int, height: int) ->
     has_labels = any(line.labels for line in panel.lines)
     right = width - (_LABELS_RIGHT if has_labels else _RIGHT)
     bottom = height - _BOTTOM
-    to_x, x_ticks, to_y, y_ticks = _axes(panel, right, bottom)
+    to_x, to_y = _axes(panel, right, bottom)
     middle = (_LEFT + right) / 2
 
     marks = [
@@ -164,19 +154,20 @@ def _panel(panel: Panel, classes: Mapping[str, str], width: int, height: int) ->
         f'<text x="{middle}" y="{bottom + 36}" text-anchor="middle">{escape(panel.across)}</text>',
     ]
 
-    for tick in y_ticks:
+    for tick in to_y.ticks:
         y = to_y(tick)
         marks.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{right}"/>')
         marks.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:,g}</text>')
 
     # A number is left out where it would run into the last one
     labelled = -math.inf
-    for tick in x_ticks:
+    for tick in to_x.ticks:
         x = to_x(tick)
         if x - labelled > _LABEL_WIDTH:
             labelled = x
             where = f'x="{x:.1f}" y="{bottom + 18}" text-anchor="middle"'
-            marks.append(f"<text {where}>{tick:g}</text>")
+            number = shortly(tick) if panel.is_close else f"{tick:g}"
+            marks.append(f"<text {where}>{number}</text>")
 
     if panel.limit:
         limit, name = panel.limit
@@ -189,10 +180,17 @@ def _panel(panel: Panel, classes: Mapping[str, str], width: int, height: int) ->
     return marks
 
 
-def _line(line: Line, css_class: str, to_x: _Axis, to_y: _Axis) -> list[str]:
+def _line(line: Line, css_class: str, to_x: Axis, to_y: Axis) -> list[str]:
     places = [(to_x(x), to_y(y)) for x, y in line.points]
     path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
     marks = [f'<path class="{css_class}" d="M{path}"/>']
+
+    # `intervals` is empty, or has one for each point
+    for (x, _), (low, high) in zip(places, line.intervals, strict=False):
+        if math.isfinite(low) and math.isfinite(high):
+            marks.append(
+                f'<path class="{css_class} interval" d="M{x:.1f} {to_y(low):.1f}V{to_y(high):.1f}"/>'
+            )
 
     if line.has_dots and not line.is_reference:
         dot = f'class="{css_class} dot" r="3"'
@@ -205,34 +203,16 @@ def _line(line: Line, css_class: str, to_x: _Axis, to_y: _Axis) -> list[str]:
     return marks
 
 
-def _axes(
-    panel: Panel, right: float, bottom: float
-) -> tuple[_Axis, list[float], _Axis, list[float]]:
-    """Both axes, each with its ticks."""
+def _axes(panel: Panel, right: float, bottom: float) -> tuple[Axis, Axis]:
     points = [*itertools.chain.from_iterable(line.points for line in panel.lines)]
-    xs = [x for x, _ in points]
     ys = [y for _, y in points]
+    for line in panel.lines:
+        ys += [end for ends in line.intervals for end in ends if math.isfinite(end)]
     if panel.limit:
         ys.append(panel.limit[0])
 
-    if panel.is_logarithmic:
-        x_ticks = sorted(set(xs))
-        x_ends = (x_ticks[0] / 1.25, x_ticks[-1] * 1.25)
-        y_ticks = logarithmic_ticks([y for y in ys if y > _SMALLEST] or [1.0])
-        y_ends = (y_ticks[0], y_ticks[-1])
-    else:
-        # What is 0 everywhere lies on an axis up to 1
-        rightmost = max(xs) or 1.0
-        x_ticks = linear_ticks(0.0, rightmost)
-        x_ends = (0.0, 1.05 * rightmost)
-        lowest = min(0.0, *ys)
-        highest = max(0.0, *ys) or (0.0 if lowest else 1.0)
-        y_ticks = linear_ticks(lowest, highest)
-        y_ends = (lowest, highest)
-
-    to_x = _Axis(*x_ends, _LEFT, right, panel.is_logarithmic)
-    to_y = _Axis(*y_ends, bottom, _TOP, panel.is_logarithmic)
-    return to_x, x_ticks, to_y, y_ticks
+    to_x = across([x for x, _ in points], panel.scale, _LEFT, right)
+    return to_x, upwards(ys, panel.scale, bottom, _TOP)
 
 
 def _style() -> str:
@@ -259,6 +239,7 @@ def _style() -> str:
     .label {{ font-weight: bold; stroke-width: 4; paint-order: stroke; }}
     path {{ fill: none; stroke-width: 2; stroke-linecap: round; }}
     .dot {{ stroke-width: 0; }}
+    .interval {{ stroke-width: 1.5; stroke-opacity: 0.6; }}
     .grid {{ stroke-width: 1; }}
     .reference {{ stroke-width: 1.5; stroke-dasharray: 5 4; }}
     @media (prefers-color-scheme: dark) {{

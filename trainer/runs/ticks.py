@@ -28,12 +28,12 @@ def linear_ticks(least: float, most: float) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten from `least` to `most`, about five of them.
 
     Args:
-        least: At most 0.
-        most: At least 0, and more than `least`.
+        least: The least number.
+        most: More than that.
     """
     height = most - least
     power = 10.0 ** math.floor(math.log10(height))
-    shares = (0.1, 0.2, 0.5, 1.0)
+    shares = (0.1, 0.2, 0.5, 1.0, 2.0)
     step = next(power * share for share in shares if height / (power * share) < _MOST_STEPS)
     first = math.ceil(least / step - 1e-9)
     return [number * step for number in range(first, math.floor(most / step + 1e-9) + 1)]

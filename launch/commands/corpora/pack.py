@@ -43,7 +43,8 @@ Optional are: `id`, by default "{stem}", the name of a video's file, to which {p
 globs of ids, that are never packed for training, or a file with one a line; `labels`, with {video}
 where the id goes; `min_seconds`, the least that is packed of a video, without what is dropped:
 shorter ones are left out, and counted in the last lines; `licence`; `expected`, counts (frames one
-a second) to warn of, if what is packed to train has others; and `subsets`.
+a second) to warn of, if what is packed to train has others, and `whole`, those of all videos, held
+out or not, where all are packed; and `subsets`.
 
 Of a folder all videos are one dataset, at any depth and of any kind. Its corpus file is printed
 before it is packed, or instead by --print-corpus, so that one can go on from there.

@@ -2,11 +2,10 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from surgstream.configs.places import to_folder, to_place
 from surgstream.configs.ranges import Number
-from surgstream.launch.commands.parsing import command
+from surgstream.launch.commands.parsing import command, named_file
 
 DESCRIPTION = """\
 Score stored predictions, ours or anybody's, for a task: metrics with intervals, yardsticks that any
@@ -46,7 +45,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "its folds",
     )
     parser.add_argument(
-        "predictions", metavar="PREDICTIONS", nargs="+", type=_named, help="[NAME=]FILE"
+        "predictions", metavar="PREDICTIONS", nargs="+", type=named_file, help="[NAME=]FILE"
     )
 
     labels = parser.add_mutually_exclusive_group(required=True)
@@ -89,13 +88,3 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     files = [file for _, file in words.predictions]
     words.predictions = list(zip(names, files, strict=True))
     return words
-
-
-def _named(word: str) -> tuple[str, Path]:
-    """A model's name, empty where none is given, and a file of its predictions."""
-    name, equals, file = word.partition("=")
-    if equals and "/" not in name:
-        if not name or not file:
-            raise argparse.ArgumentTypeError(f"expected NAME=FILE, got {word[:80]!r}")
-        return name, Path(to_folder(file))
-    return "", Path(to_folder(word))

@@ -1,10 +1,11 @@
 """`surgstream export`: its arguments."""
 
 import argparse
+import re
 from collections.abc import Sequence
 
 from surgstream.configs.places import to_folder
-from surgstream.launch.commands.parsing import command
+from surgstream.launch.commands.parsing import command, named_file
 
 DESCRIPTION = """\
 Write the encoder of a run, or of one of its checkpoints, for others to use.
@@ -14,8 +15,9 @@ Write the encoder of a run, or of one of its checkpoints, for others to use.
       --layout transformers
 
 The folder has the weights, config.json with all that a user must know (size, frames, stride, frame
-rate where it is known, mean, std), and a model card, README.md, for you to complete. This reads it,
-whatever its layout:
+rate where it is known, mean, std), recipe.yaml with all that decided the training, and a model card,
+README.md, for you to complete. Neither names a file, a video or an address. This reads it, whatever
+its layout:
 
   from surgstream.trainer.export import load_encoder
   encoder = load_encoder("exported")
@@ -35,6 +37,14 @@ Layouts, by the positions of the recipe's encoder:
 What was written is read again, by transformers too where it is installed, and its features of one
 clip compared with the training encoder's. The largest difference is printed and kept; above 1e-4
 nothing is exported.
+
+The card has a table of the results that it is given, one a task, beside what a number must beat:
+
+  surgstream export runs/surgrec exported --licence CC-BY-NC-SA-4.0 \\
+      --results results/cholec80/result.json ours=results/pitvis/result.json
+
+Each is the result.json that `surgstream evaluate --out` wrote; of one with several models MODEL= says
+which of them is this encoder.
 
 Where a moving average of the encoder is kept, it is what is written, unless `--weights trained` is
 given.
@@ -60,5 +70,28 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="whose code is to read it",
     )
     parser.add_argument("--weights", choices=("average", "trained"), default="average")
+    parser.add_argument(
+        "--licence",
+        metavar="SPDX",
+        type=_licence,
+        help="the licence of the weights by its identifier, such as Apache-2.0; none is stated by "
+        "default",
+    )
+    parser.add_argument(
+        "--results",
+        metavar="[MODEL=]FILE",
+        nargs="+",
+        type=named_file,
+        default=[],
+        help="results of the encoder, for the card",
+    )
 
     return parser.parse_intermixed_args(argv)
+
+
+def _licence(word: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,60}", word):
+        raise argparse.ArgumentTypeError(
+            f"expected an identifier of SPDX, such as Apache-2.0, got {word[:80]!r}"
+        )
+    return word

@@ -329,6 +329,22 @@ def test_counts_of_all_are_compared_where_nothing_is_held_out(
     assert caplog.messages == ["datasets: d: expected 2 videos, got 1"]
 
 
+@pytest.mark.slow
+def test_counts_of_whole_sets_are_compared_where_all_is_packed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("v1", "v2"):
+        make_video(tmp_path / f"{name}.mp4", 50)
+    counts = {"expected": {"videos": 1}, "whole": {"videos": 3}}
+    dataset = {"name": "d", "videos": "*.mp4", "hold_out": ["v2"], **counts}
+    corpus = write_corpus(tmp_path, dataset)
+    assert main([corpus, str(tmp_path / "train")]) == 0
+    assert main([corpus, str(tmp_path / "held_out"), "split=held_out"]) == 0
+    assert not caplog.messages
+    assert main([corpus, str(tmp_path / "all"), "split=all"]) == 0
+    assert caplog.messages == ["datasets: d: expected 3 videos, got 2"]
+
+
 def test_published_numbers_are_rounded() -> None:
     assert not list(Expected(hours=22).differences(9, 21.6 * 3600))
     assert list(Expected(hours=22).differences(9, 21.5 * 3600))

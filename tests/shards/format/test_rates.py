@@ -212,7 +212,7 @@ def test_others_are_refused(packed: float, wanted: float, tmp_path: Path) -> Non
         opened(tmp_path, wanted)
     with pytest.raises(ConfigError, match=message):
         check_rates_at_hand(
-            ["s3://elsewhere/corpus", str(tmp_path / "not there"), str(tmp_path)], wanted
+            ["s3://elsewhere/corpus", str(tmp_path / "not there"), str(tmp_path)], wanted, {}
         )
 
 

@@ -58,7 +58,12 @@ def test_a_run_stands_for_its_newest_whole_checkpoint(saved: Saved, tmp_path: Pa
 def test_the_folder_says_what_a_user_must_know(saved: Saved, tmp_path: Path) -> None:
     export(saved["surgvista"][0], tmp_path / "out", "surgstream", averaged=True)
     assert sorted(os.listdir(tmp_path)) == ["out"]
-    assert sorted(os.listdir(tmp_path / "out")) == ["README.md", "config.json", "model.safetensors"]
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "recipe.yaml",
+    ]
 
     tree = json.loads((tmp_path / "out" / "config.json").read_text())
     encoder = tree["encoder"]
@@ -72,8 +77,8 @@ def test_the_folder_says_what_a_user_must_know(saved: Saved, tmp_path: Path) -> 
     assert card.startswith("---\nlicense: unknown\n")
     assert f"to {tree['check']['largest_difference']:.2g} (largest difference" in card
     assert (
-        "| cholec80 | laparoscopy | 900 | 75 % |" in card
-        and "| pitvis | neurosurgery | 300 | 25 % |" in card
+        "| cholec80 | laparoscopy | – | – | – | 900 | 75 % |" in card
+        and "| pitvis | neurosurgery | – | – | – | 300 | 25 % |" in card
     )
     assert "step 7, 14 clips, batches of 2" in card
 

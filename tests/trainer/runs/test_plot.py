@@ -41,3 +41,10 @@ def test_a_reference_line_has_no_dots_and_is_named_beside_the_others() -> None:
     svg = draw("title", "subtitle", [Panel("rate", "nodes", lines)])
     assert len(dots(svg)) == 2
     assert ">ideal<" in svg and ">measured<" in svg and ">1.8, 90 %<" in svg
+
+
+@pytest.mark.parametrize("last", [7.0, 70.0, 99.0, 8000.0])
+def test_linear_axes_may_end_anywhere(last: float) -> None:
+    line = Line("measured", [(0.0, 0.0), (last, last)])
+    svg = draw("title", "subtitle", [Panel("loss", "step", [line], is_logarithmic=False)])
+    assert len(dots(svg)) == 2
