@@ -107,9 +107,9 @@ MAY_IMPORT = {
         "trainer.labelled", "trainer.probing", "trainer.readouts",
     ),
     "trainer.suite": (
-        "shards.format.manifest", "shards.storage", "trainer.errors", "trainer.config", "trainer.encoders.config",
-        "trainer.engine.checkpoint_files", "trainer.evaluation", "trainer.readouts.config", "trainer.runs.files",
-        "trainer.suite",
+        "shards.format.manifest", "shards.order.sequence", "shards.storage", "trainer.errors", "trainer.config",
+        "trainer.encoders.config", "trainer.engine.checkpoint_files", "trainer.evaluation", "trainer.model_sizes",
+        "trainer.readouts.config", "trainer.runs.files", "trainer.runs.growth", "trainer.suite",
     ),
     "trainer.engine": (
         "shards.progress", "shards.storage.durable", "trainer.errors", "trainer.batch", "trainer.distributed",

@@ -23,7 +23,7 @@ from surgstream.trainer.suite.latex import draw_latex
 from surgstream.trainer.suite.models import read_models
 from surgstream.trainer.suite.page import draw_page
 from surgstream.trainer.suite.running import read_cell, run_cell
-from surgstream.trainer.suite.scoring import Column, score_columns
+from surgstream.trainer.suite.scoring import Entry, score_entries
 from surgstream.trainer.suite.table import draw_table
 
 
@@ -53,9 +53,9 @@ def run(words: argparse.Namespace) -> int:
         return 0
 
     stopped = not (words.table or _run_all(plan.cells, out, words.processes))
-    columns = list(score_columns(plan.cells, plan.places))
-    _keep(plan.suite, columns, out)
-    sys.stdout.write(draw_table(plan.suite, columns))
+    entries = list(score_entries(plan.cells, plan.places))
+    _keep(plan.suite, entries, out)
+    sys.stdout.write(draw_table(plan.suite, entries))
     sys.stdout.write(f"\n{out}: report.html, table.md, table.tex\n")
     all_done = all(cell.predictions(out) for cell in plan.cells)
     return int(stopped or not (all_done or words.table))
@@ -150,18 +150,21 @@ def _run_all(cells: Sequence[Cell], out: Path, processes: int) -> bool:
     return True
 
 
-def _keep(suite: SuiteConfig, columns: Sequence[Column], out: Path) -> None:
-    """Write the tables, the page, and the result of each column."""
+def _keep(suite: SuiteConfig, entries: Sequence[Entry], out: Path) -> None:
+    """Write the tables, the page, and the result of each line."""
     out.mkdir(parents=True, exist_ok=True)
     files = {
-        "table.md": draw_table(suite, columns),
-        "table.tex": draw_latex(suite, columns),
-        "report.html": draw_page(suite, columns, out),
+        "table.md": draw_table(suite, entries),
+        "table.tex": draw_latex(suite, entries),
+        "report.html": draw_page(suite, entries, out),
     }
-    for column in columns:
-        if column.result:
-            name = f"{Path(column.task).stem}-{Path(column.protocol).stem}".replace("@", "-")
-            files[f"results/{name}.json"] = json.dumps(to_json(column.result), indent=1) + "\n"
+    for entry in entries:
+        if entry.result:
+            parts = (Path(entry.task).stem, Path(entry.protocol).stem)
+            name = "-".join([*parts, *([] if entry.share == 1 else [f"{entry.share:g}"])])
+            files[f"results/{name.replace('@', '-')}.json"] = (
+                json.dumps(to_json(entry.result), indent=1) + "\n"
+            )
     for name, text in files.items():
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)

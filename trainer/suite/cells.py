@@ -16,7 +16,7 @@ from surgstream.trainer.encoders.config import PIXELS, TIMM
 from surgstream.trainer.evaluation.tasks.loading import each_fold
 from surgstream.trainer.readouts.config import KnnConfig, ProbeRecipe, RidgeConfig, TemporalConfig
 from surgstream.trainer.runs.files import tests_in
-from surgstream.trainer.suite.config import PartConfig, SuiteConfig
+from surgstream.trainer.suite.config import SuiteConfig
 from surgstream.trainer.suite.data import TaskData
 from surgstream.trainer.suite.models import SuiteModel
 
@@ -44,6 +44,7 @@ class Cell:
         task: The task; of several folds one of them.
         asked: The task as the suite names it: of several folds all of them.
         protocol: The protocol, as the suite names it.
+        share: The share of the training videos.
         model: The encoder.
         seed: Of everything random.
         data: The task's data.
@@ -59,6 +60,7 @@ class Cell:
     task: str
     asked: str
     protocol: str
+    share: float
     model: SuiteModel
     seed: int
     data: TaskData
@@ -70,9 +72,9 @@ class Cell:
     missing: str = ""
 
     @property
-    def column(self) -> tuple[str, str]:
-        """The column of the table that it belongs to."""
-        return self.asked, self.protocol
+    def line(self) -> tuple[str, str, float]:
+        """The line of the table that it belongs to."""
+        return self.asked, self.protocol, self.share
 
     @property
     def reads_features(self) -> bool:
@@ -107,7 +109,7 @@ class Places:
 def plan_cells(
     suite: SuiteConfig, models: Sequence[SuiteModel], data: dict[str, TaskData], places: Places
 ) -> Iterator[Cell]:
-    """All cells of a suite, those of a column together, encoder after encoder.
+    """All cells of a suite, those of a line together, encoder after encoder.
 
     Args:
         suite: The suite.
@@ -119,15 +121,17 @@ def plan_cells(
         ConfigError: A protocol is not there, or a word does not fit it.
     """
     for part in suite.parts:
-        for asked, protocol, model in product(part.tasks, part.protocols, models):
+        lines = product(part.tasks, part.protocols, part.shares)
+        for (asked, protocol, share), model in product(lines, models):
+            words = part.set if share == 1 else (*part.set, f"clips.share={share:g}")
             for task in each_fold(asked):
-                cells = _cells(suite, part, task, protocol, model, data[task], places)
-                yield from (replace(cell, asked=asked) for cell in cells)
+                cells = _cells(suite, words, task, protocol, model, data[task], places)
+                yield from (replace(cell, asked=asked, share=share) for cell in cells)
 
 
 def _cells(
     suite: SuiteConfig,
-    part: PartConfig,
+    settings: Sequence[str],
     task: str,
     protocol: str,
     model: SuiteModel,
@@ -143,6 +147,7 @@ def _cells(
         "task": task,
         "asked": task,
         "protocol": protocol,
+        "share": 1.0,
         "model": model,
         "data": data,
         "command": command,
@@ -152,7 +157,7 @@ def _cells(
         return
 
     for seed in suite.seeds:
-        words = [*part.set, f"task={task}", f"seed={seed}", f"data.corpus={data.corpus}"]
+        words = [*settings, f"task={task}", f"seed={seed}", f"data.corpus={data.corpus}"]
         if places.labels:
             words.append(f"labels={places.labels}")
         words += _words_of(model, command)

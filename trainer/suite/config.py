@@ -16,16 +16,19 @@ class PartConfig:
     Attributes:
         tasks: Names in `configs/evaluate/tasks`, or files; with `@FOLD` one of a task's folds.
         protocols: Names in `configs/evaluate/protocols`, or files.
+        shares: Shares of the training videos, by whole groups; with several, each is a line of the table, and the page
+            draws what more labels are worth.
         set: Words `key=value` for the protocols of this part.
     """
 
     tasks: tuple[str, ...]
     protocols: tuple[str, ...]
+    shares: tuple[Annotated[float, Range(0.001, 1)], ...] = (1.0,)
     set: tuple[str, ...] = ()
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these values."""
-        for name in ("tasks", "protocols"):
+        for name in ("tasks", "protocols", "shares"):
             if not getattr(self, name):
                 yield f"{name}: expected at least one, got none"
         for word in self.set:
@@ -39,7 +42,7 @@ class SuiteConfig:
 
     Attributes:
         title: For people.
-        parts: Its tasks and protocols; a column of the table is one of the tasks under one of the protocols.
+        parts: Its tasks and protocols; a line of the table is one of the tasks under one of the protocols.
         seeds: Of heads, orders and random weights. Readouts that nothing random decides have the first alone.
         yardsticks: Encoders that stand in every table: `random` has the architecture of the first encoder that is
             asked for, `pixels` is the mean colours of patches.

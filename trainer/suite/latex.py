@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from surgstream.trainer.suite.config import SuiteConfig
-from surgstream.trainer.suite.scoring import Column
+from surgstream.trainer.suite.scoring import Entry
 from surgstream.trainer.suite.table import (
     HOW_TO_READ,
     YARDSTICKS,
@@ -34,9 +34,9 @@ def escaped(text: str) -> str:
     return text
 
 
-def draw_latex(suite: SuiteConfig, columns: Sequence[Column]) -> str:
+def draw_latex(suite: SuiteConfig, entries: Sequence[Entry]) -> str:
     """Write the table as a `table*` that a paper can include; published values are grey, with letters for caveats."""
-    names = encoders(columns)
+    names = encoders(entries)
     heads = [
         "Task",
         "Metric",
@@ -52,7 +52,7 @@ def draw_latex(suite: SuiteConfig, columns: Sequence[Column]) -> str:
         r"\toprule",
         f"{' & '.join(heads)} \\\\",
         r"\midrule",
-        *(line for column in columns for line in _lines(column, names)),
+        *(line for entry in entries for line in _lines(entry, names)),
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table*}",
@@ -60,13 +60,13 @@ def draw_latex(suite: SuiteConfig, columns: Sequence[Column]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _lines(column: Column, names: Sequence[str]) -> Iterator[str]:
-    task = escaped(f"{title_of(column)} ({column.protocol})")
-    cells = [_cell(column, name) for name in (*names, *YARDSTICKS)]
-    yield f"{' & '.join([task, escaped(metric_of(column)), *cells])} \\\\"
+def _lines(entry: Entry, names: Sequence[str]) -> Iterator[str]:
+    task = escaped(f"{title_of(entry)} ({entry.protocol})")
+    cells = [_cell(entry, name) for name in (*names, *YARDSTICKS)]
+    yield f"{' & '.join([task, escaped(metric_of(entry)), *cells])} \\\\"
 
-    if column.result:
-        for row, value in published_of(column.result):
+    if entry.result:
+        for row, value in published_of(entry.result):
             letters = "".join(row.caveats)
             mark = rf"$^{{\mathrm{{{escaped(letters)}}}}}$" if letters else ""
             said = (
@@ -75,12 +75,12 @@ def _lines(column: Column, names: Sequence[str]) -> Iterator[str]:
             yield rf"\multicolumn{{{len(cells) + 2}}}{{l}}{{\textcolor{{gray}}{{{said}}}}} \\"
 
 
-def _cell(column: Column, name: str) -> str:
-    value, ends = value_of(column, name)
+def _cell(entry: Entry, name: str) -> str:
+    value, ends = value_of(entry, name)
     text = escaped(value)
-    if name and name == column.best:
+    if name and name == entry.best:
         text = rf"\textbf{{{text}}}"
     if ends:
         text += rf" {{\footnotesize {escaped(ends)}}}"
-    marks = "; ".join(marks_of(column, name))
+    marks = "; ".join(marks_of(entry, name))
     return text + (rf" {{\footnotesize ({escaped(marks)})}}" if marks else "")

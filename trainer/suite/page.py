@@ -1,5 +1,6 @@
 """The page of a suite: its table, and below everything about each task."""
 
+import base64
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -9,8 +10,9 @@ from surgstream.trainer.evaluation.report.numbers import NOTHING, counted, facts
 from surgstream.trainer.evaluation.report.page import draw_sections
 from surgstream.trainer.suite.config import SuiteConfig
 from surgstream.trainer.suite.grids import draw_grid
+from surgstream.trainer.suite.growth import draw_labels, draw_pretraining, spent_on
 from surgstream.trainer.suite.running import read_cell
-from surgstream.trainer.suite.scoring import Column
+from surgstream.trainer.suite.scoring import Entry
 from surgstream.trainer.suite.table import (
     HOW_TO_READ,
     YARDSTICKS,
@@ -25,12 +27,12 @@ from surgstream.trainer.suite.table import (
 )
 
 
-def draw_page(suite: SuiteConfig, columns: Sequence[Column], out: Path) -> str:
+def draw_page(suite: SuiteConfig, entries: Sequence[Entry], out: Path) -> str:
     """Write the page.
 
     Args:
         suite: The suite.
-        columns: Its columns.
+        entries: Its entries.
         out: Its directory, where the runs of the cells lie.
 
     Returns:
@@ -38,51 +40,52 @@ def draw_page(suite: SuiteConfig, columns: Sequence[Column], out: Path) -> str:
     """
     parts = [
         f"<h1>{escape(suite.title)}</h1>\n<p>{escape(HOW_TO_READ)}</p>\n",
-        _table(columns),
-        _list("", [*suite.notes, *reasons(columns)]),
-        _list("Caveats of published values", list(caveats(columns))),
-        _costs(columns, out),
-        *(_section(column, out) for column in columns),
+        _table(entries),
+        _list("", [*suite.notes, *reasons(entries)]),
+        _list("Caveats of published values", list(caveats(entries))),
+        _curves(entries),
+        _costs(entries, out),
+        *(_section(entry, out) for entry in entries),
     ]
     return whole_page(suite.title, "".join(parts))
 
 
-def _table(columns: Sequence[Column]) -> str:
-    names = encoders(columns)
+def _table(entries: Sequence[Entry]) -> str:
+    names = encoders(entries)
     heads = "".join(f"<th>{escape(name)}</th>" for name in names)
     heads += "".join(f'<th class="yardstick">{escape(name)}</th>' for name in YARDSTICKS)
     lines = [
         f'<tr><th>task</th><th class="left">protocol</th><th class="left">metric</th>{heads}</tr>\n'
     ]
-    for column in columns:
-        lines.append(_line(column, names))
-        lines += _published(column, len(names))
+    for entry in entries:
+        lines.append(_line(entry, names))
+        lines += _published(entry, len(names))
     return f'<div class="scroll"><table>\n{"".join(lines)}</table></div>\n'
 
 
-def _line(column: Column, names: Sequence[str]) -> str:
-    link = f'<a href="#{_anchor(column)}">{escape(title_of(column))}</a>'
-    said = f'<td class="left">{escape(column.protocol)}</td><td class="left">{escape(metric_of(column))}</td>'
-    cells = [_cell(column, name, "") for name in names]
-    cells += [_cell(column, name, "yardstick") for name in YARDSTICKS]
+def _line(entry: Entry, names: Sequence[str]) -> str:
+    link = f'<a href="#{_anchor(entry)}">{escape(title_of(entry))}</a>'
+    said = f'<td class="left">{escape(entry.protocol)}</td><td class="left">{escape(metric_of(entry))}</td>'
+    cells = [_cell(entry, name, "") for name in names]
+    cells += [_cell(entry, name, "yardstick") for name in YARDSTICKS]
     return f"<tr><td>{link}</td>{said}{''.join(cells)}</tr>\n"
 
 
-def _cell(column: Column, name: str, kind: str) -> str:
-    value, ends = value_of(column, name)
-    text = f"<b>{escape(value)}</b>" if name == column.best else escape(value)
+def _cell(entry: Entry, name: str, kind: str) -> str:
+    value, ends = value_of(entry, name)
+    text = f"<b>{escape(value)}</b>" if name == entry.best else escape(value)
     if ends:
         text += f"<small>{escape(ends)}</small>"
-    for mark in marks_of(column, name):
+    for mark in marks_of(entry, name):
         text += f' <span class="mark {escape(mark.split()[-1])}">{escape(mark)}</span>'
-    why = column.reasons.get(name, "")
+    why = entry.reasons.get(name, "")
     return f'<td class="{kind}" title="{escape(why)}">{text}</td>'
 
 
-def _published(column: Column, num_encoders: int) -> Iterator[str]:
-    if not column.result:
+def _published(entry: Entry, num_encoders: int) -> Iterator[str]:
+    if not entry.result:
         return
-    for row, value in published_of(column.result):
+    for row, value in published_of(entry.result):
         letters = f" <sup>{escape(' '.join(row.caveats))}</sup>" if row.caveats else ""
         yield (
             f'<tr class="published"><td></td><td class="left" colspan="2">published: {escape(row.model)}'
@@ -98,18 +101,18 @@ def _list(title: str, texts: Sequence[str]) -> str:
     return f'{head}<ul class="soft">{"".join(f"<li>{escape(text)}</li>" for text in texts)}</ul>\n'
 
 
-def _costs(columns: Sequence[Column], out: Path) -> str:
-    """The time that the runs of each column took."""
-    names = encoders(columns)
+def _costs(entries: Sequence[Entry], out: Path) -> str:
+    """The time that the runs of each line took."""
+    names = encoders(entries)
     lines = [
         "<tr><th>hours</th>" + "".join(f"<th>{escape(name)}</th>" for name in names) + "</tr>\n"
     ]
-    for column in columns:
+    for entry in entries:
         cells = []
         for name in names:
             hours = [
                 read_cell(cell, out).seconds / 3600
-                for cell in column.cells
+                for cell in entry.cells
                 if cell.model.name == name and cell.key
             ]
             text = (
@@ -119,7 +122,7 @@ def _costs(columns: Sequence[Column], out: Path) -> str:
             )
             cells.append(f"<td>{text}</td>")
         lines.append(
-            f"<tr><td>{escape(title_of(column))}, {escape(column.protocol)}</td>{''.join(cells)}</tr>\n"
+            f"<tr><td>{escape(title_of(entry))}, {escape(entry.protocol)}</td>{''.join(cells)}</tr>\n"
         )
     said = "Wall time of all seeds, from start to end of each run that was not killed."
     return (
@@ -128,23 +131,23 @@ def _costs(columns: Sequence[Column], out: Path) -> str:
     )
 
 
-def _section(column: Column, out: Path) -> str:
+def _section(entry: Entry, out: Path) -> str:
     """Everything about a task under a protocol, folded away."""
-    head = f'<h2 id="{_anchor(column)}">{escape(title_of(column))} <small>{escape(column.protocol)}</small></h2>\n'
-    if column.result is None or column.space is None:
-        return head + _list("", [": ".join(filter(None, each)) for each in column.reasons.items()])
+    head = f'<h2 id="{_anchor(entry)}">{escape(title_of(entry))} <small>{escape(entry.protocol)}</small></h2>\n'
+    if entry.result is None or entry.space is None:
+        return head + _list("", [": ".join(filter(None, each)) for each in entry.reasons.items()])
 
-    sections = draw_sections(column.result, column.videos, column.space)
+    sections = draw_sections(entry.result, entry.videos, entry.space)
     return (
-        f"{head}<p>{escape(facts(column.result))}.</p>\n{_grids(column, out)}"
+        f"{head}<p>{escape(facts(entry.result))}.</p>\n{_grids(entry, out)}"
         f"<details><summary>scores, comparisons, cases</summary>\n{sections}</details>\n"
     )
 
 
-def _grids(column: Column, out: Path) -> str:
+def _grids(entry: Entry, out: Path) -> str:
     """The grid of each encoder's first seed."""
     drawn = {}
-    for cell in column.cells:
+    for cell in entry.cells:
         if cell.key and cell.model.name not in drawn:
             drawn[cell.model.name] = draw_grid(cell.folder(out))
     figures = [
@@ -157,7 +160,27 @@ def _grids(column: Column, out: Path) -> str:
     return f'<details><summary>grid of heads</summary><div class="plots">{"".join(figures)}</div></details>\n'
 
 
-def _anchor(column: Column) -> str:
-    return "".join(
-        letter if letter.isalnum() else "-" for letter in f"{column.task}-{column.protocol}"
-    )
+def _curves(entries: Sequence[Entry]) -> str:
+    """What more pretraining and more labels are worth, where the suite has several amounts of them."""
+    models = {cell.model.name: cell.model for entry in entries for cell in entry.cells}
+    told = {name: spent_on(model) for name, model in models.items()}
+    spent = {name: found for name, found in told.items() if found}
+    pictures = [draw_pretraining(entry, spent) for entry in entries]
+
+    by_task: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        by_task.setdefault((entry.task, entry.protocol), []).append(entry)
+    pictures += [draw_labels(found) for found in by_task.values()]
+
+    figures = [_picture(svg) for svg in pictures if svg]
+    return f"<h2>What more is worth</h2>\n{''.join(figures)}" if figures else ""
+
+
+def _picture(svg: str) -> str:
+    data = base64.b64encode(svg.encode()).decode()
+    return f'<figure><img alt="" src="data:image/svg+xml;base64,{data}"></figure>\n'
+
+
+def _anchor(entry: Entry) -> str:
+    name = f"{entry.task}-{entry.protocol}-{entry.share:g}"
+    return "".join(letter if letter.isalnum() else "-" for letter in name)

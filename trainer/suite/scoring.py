@@ -1,4 +1,4 @@
-"""The columns of a suite's table: what all encoders scored on a task under a protocol."""
+"""The lines of a suite's table: what all encoders scored on a task under a protocol."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,12 +23,13 @@ from surgstream.trainer.suite.running import read_cell
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Column:
+class Entry:
     """What is known of a task under a protocol.
 
     Attributes:
         task: The task, as the suite names it.
         protocol: The protocol.
+        share: The share of the training videos.
         cells: Its cells.
         result: Scores of the encoders that have any; None where none has, or they cannot be scored.
         videos: Their videos, of several seeds those of the first, by the encoder's name.
@@ -40,6 +41,7 @@ class Column:
 
     task: str
     protocol: str
+    share: float
     cells: tuple[Cell, ...]
     result: Result | None = None
     videos: dict[str, Videos] = field(default_factory=dict)
@@ -48,27 +50,27 @@ class Column:
     reasons: dict[str, str] = field(default_factory=dict)
 
 
-def score_columns(cells: Sequence[Cell], places: Places) -> Iterator[Column]:
-    """Score the cells that are done, a column after another.
+def score_entries(cells: Sequence[Cell], places: Places) -> Iterator[Entry]:
+    """Score the cells that are done, one line after another.
 
     Args:
-        cells: All cells, those of a column together.
+        cells: All cells, those of a entry together.
         places: Where they lie.
 
     Raises:
         StorageError: A store fails.
     """
-    columns: dict[tuple[str, str], list[Cell]] = {}
+    by_line: dict[tuple[str, str, float], list[Cell]] = {}
     for cell in cells:
-        columns.setdefault(cell.column, []).append(cell)
+        by_line.setdefault(cell.line, []).append(cell)
 
-    for (task, protocol), found in columns.items():
-        column = Column(task=task, protocol=protocol, cells=tuple(found))
-        column = replace(column, reasons=dict(_reasons(found, places.out)))
+    for (task, protocol, share), found in by_line.items():
+        entry = Entry(task=task, protocol=protocol, share=share, cells=tuple(found))
+        entry = replace(entry, reasons=dict(_reasons(found, places.out)))
         try:
-            yield _scored(column, places)
+            yield _scored(entry, places)
         except SurgstreamError as error:
-            yield replace(column, reasons={**column.reasons, "": str(error)})
+            yield replace(entry, reasons={**entry.reasons, "": str(error)})
 
 
 def _reasons(cells: Sequence[Cell], out: Path) -> Iterator[tuple[str, str]]:
@@ -87,14 +89,14 @@ def _reasons(cells: Sequence[Cell], out: Path) -> Iterator[tuple[str, str]]:
         yield name, f"{count}{why}"
 
 
-def _scored(column: Column, places: Places) -> Column:
-    """The column with the scores of what is done."""
-    files = _files(column, places.out)
+def _scored(entry: Entry, places: Places) -> Entry:
+    """The line with the scores of what is done."""
+    files = _files(entry, places.out)
     if not files:
-        return column
+        return entry
 
-    data = column.cells[0].data
-    task = find_task(column.task)
+    data = entry.cells[0].data
+    task = find_task(entry.task)
     space = label_space(task)
     labels = open_labels(task, places.labels, None if places.labels else open_storage(data.corpus))
     where = places.labels or data.corpus
@@ -110,7 +112,7 @@ def _scored(column: Column, places: Places) -> Column:
         packed_by=packed_by_presets(task, asked),
     )
     return replace(
-        column,
+        entry,
         result=result,
         videos={model.name: model.seeds[0] for model in models},
         space=space,
@@ -118,11 +120,11 @@ def _scored(column: Column, places: Places) -> Column:
     )
 
 
-def _files(column: Column, out: Path) -> list[tuple[str, list[Path]]]:
+def _files(entry: Entry, out: Path) -> list[tuple[str, list[Path]]]:
     """For each seed of an encoder that is done, in all folds, its name and the files of its predictions."""
-    folds = {cell.task for cell in column.cells}
+    folds = {cell.task for cell in entry.cells}
     by_seed: dict[tuple[str, int, int], list[Path]] = {}
-    for cell in column.cells:
+    for cell in entry.cells:
         for number, path in enumerate(cell.predictions(out)):
             by_seed.setdefault((cell.model.name, cell.seed, number), []).append(path)
     return [(name, paths) for (name, _, _), paths in by_seed.items() if len(paths) == len(folds)]

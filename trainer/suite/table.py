@@ -8,7 +8,7 @@ from surgstream.trainer.evaluation.report.numbers import NOTHING, interval, show
 from surgstream.trainer.evaluation.report.result import Result, Row
 from surgstream.trainer.evaluation.tasks.config import Published
 from surgstream.trainer.suite.config import SuiteConfig
-from surgstream.trainer.suite.scoring import Column
+from surgstream.trainer.suite.scoring import Entry
 
 YARDSTICKS = ("constant", "time alone")
 """Yardsticks without an encoder that the table shows; the page has all."""
@@ -21,16 +21,16 @@ HOW_TO_READ = (
 )
 
 
-def draw_table(suite: SuiteConfig, columns: Sequence[Column]) -> str:
+def draw_table(suite: SuiteConfig, entries: Sequence[Entry]) -> str:
     """Write the table, what is published, and why values are missing."""
-    names = encoders(columns)
+    names = encoders(entries)
     lines = [("task", "protocol", "metric", *names, *(f"*{name}*" for name in YARDSTICKS))]
-    for column in columns:
-        cells = [_in_markdown(column, name) for name in (*names, *YARDSTICKS)]
-        lines.append((title_of(column), column.protocol, metric_of(column), *cells))
+    for entry in entries:
+        cells = [_in_markdown(entry, name) for name in (*names, *YARDSTICKS)]
+        lines.append((title_of(entry), entry.protocol, metric_of(entry), *cells))
 
     parts = [f"# {suite.title}\n", f"{HOW_TO_READ}\n", markdown(lines, left=3) + "\n"]
-    if published := list(published_lines(columns)):
+    if published := list(published_lines(entries)):
         parts.append("## Published\n")
         parts.append(
             markdown(
@@ -38,55 +38,56 @@ def draw_table(suite: SuiteConfig, columns: Sequence[Column]) -> str:
             )
             + "\n"
         )
-        parts += [f"- {text}" for text in caveats(columns)]
+        parts += [f"- {text}" for text in caveats(entries)]
         parts.append("")
-    if notes := [*suite.notes, *reasons(columns)]:
+    if notes := [*suite.notes, *reasons(entries)]:
         parts.append("## Notes\n")
         parts += [f"- {note}" for note in notes]
     return "\n".join(parts).rstrip() + "\n"
 
 
-def encoders(columns: Sequence[Column]) -> list[str]:
+def encoders(entries: Sequence[Entry]) -> list[str]:
     """The names of all encoders, in the order in which they were asked for."""
-    return list(dict.fromkeys(cell.model.name for column in columns for cell in column.cells))
+    return list(dict.fromkeys(cell.model.name for entry in entries for cell in entry.cells))
 
 
-def title_of(column: Column) -> str:
-    """What a column's task is called."""
-    return column.result.title if column.result else Path(column.task).stem
+def title_of(entry: Entry) -> str:
+    """What a line's task is called, with the share of its training videos where that is not all."""
+    title = entry.result.title if entry.result else Path(entry.task).stem
+    return title if entry.share == 1 else f"{title}, {100 * entry.share:g} % of the training videos"
 
 
-def metric_of(column: Column) -> str:
+def metric_of(entry: Entry) -> str:
     """The main metric, and its unit; nothing where nothing is scored."""
-    if not column.result:
+    if not entry.result:
         return NOTHING
-    about = column.result.metrics[column.result.main]
-    return column.result.main + (", %" if about["percent"] else "")
+    about = entry.result.metrics[entry.result.main]
+    return entry.result.main + (", %" if about["percent"] else "")
 
 
-def row_of(column: Column, name: str) -> Row | None:
+def row_of(entry: Entry, name: str) -> Row | None:
     """What an encoder or a yardstick scored."""
-    rows = column.result.rows if column.result else ()
+    rows = entry.result.rows if entry.result else ()
     return next((row for row in rows if row.name == name), None)
 
 
-def value_of(column: Column, name: str) -> tuple[str, str]:
+def value_of(entry: Entry, name: str) -> tuple[str, str]:
     """The main metric of an encoder or a yardstick, and its interval; a word where there is none."""
-    row = row_of(column, name)
-    result = column.result
+    row = row_of(entry, name)
+    result = entry.result
     if result is None or row is None or result.main not in row.values:
-        said = column.reasons.get(name, column.reasons.get("", ""))
+        said = entry.reasons.get(name, entry.reasons.get("", ""))
         return ("failed" if "failed" in said else NOTHING), ""
     value = row.values[result.main]
     about = result.metrics[result.main]
     return shown(value.value, about), interval(value.low, value.high, about)
 
 
-def marks_of(column: Column, name: str) -> tuple[str, ...]:
+def marks_of(entry: Entry, name: str) -> tuple[str, ...]:
     """What a reader must know of a value."""
-    row = row_of(column, name)
+    row = row_of(entry, name)
     marks = row.marks if row else ()
-    return (*marks, "not all seeds") if row and name in column.reasons else marks
+    return (*marks, "not all seeds") if row and name in entry.reasons else marks
 
 
 def published_of(result: Result) -> Iterator[tuple[Published, float]]:
@@ -96,41 +97,41 @@ def published_of(result: Result) -> Iterator[tuple[Published, float]]:
             yield row, row.values[result.main]
 
 
-def published_lines(columns: Sequence[Column]) -> Iterator[tuple[str, ...]]:
+def published_lines(entries: Sequence[Entry]) -> Iterator[tuple[str, ...]]:
     """A line for each published value; a task that has several protocols stands there once."""
-    for result in _results(columns):
+    for result in _results(entries):
         for row, value in published_of(result):
             letters = " ".join(row.caveats)
             yield (result.title, row.model, f"{value:g}", row.protocol, row.source, letters)
 
 
-def caveats(columns: Sequence[Column]) -> Iterator[str]:
+def caveats(entries: Sequence[Entry]) -> Iterator[str]:
     """The caveats of published values; letters are a task's own."""
-    for result in _results(columns):
+    for result in _results(entries):
         used = {letter for row, _ in published_of(result) for letter in row.caveats}
         for letter in sorted(used):
             yield f"{result.title}, {letter}: {result.caveats[letter]}"
 
 
-def reasons(columns: Sequence[Column]) -> Iterator[str]:
+def reasons(entries: Sequence[Entry]) -> Iterator[str]:
     """Why values are missing, each reason once."""
     found: dict[str, list[str]] = {}
-    for column in columns:
-        for name, why in column.reasons.items():
-            words = [name, Path(column.task).stem, Path(column.protocol).stem]
+    for entry in entries:
+        for name, why in entry.reasons.items():
+            words = [name, Path(entry.task).stem, Path(entry.protocol).stem]
             who = ", ".join(filter(None, words))
             found.setdefault(why, []).append(who)
     yield from (f"{'; '.join(who)}: {why}" for why, who in found.items())
 
 
-def _results(columns: Sequence[Column]) -> list[Result]:
+def _results(entries: Sequence[Entry]) -> list[Result]:
     """The result of each task once, since what is published is of a task."""
-    found = {column.task: column.result for column in columns if column.result}
+    found = {entry.task: entry.result for entry in entries if entry.result}
     return list(found.values())
 
 
-def _in_markdown(column: Column, name: str) -> str:
-    value, ends = value_of(column, name)
-    text = f"**{value}**" if name and name == column.best else value
-    marks = "".join(f" ({mark})" for mark in marks_of(column, name))
+def _in_markdown(entry: Entry, name: str) -> str:
+    value, ends = value_of(entry, name)
+    text = f"**{value}**" if name and name == entry.best else value
+    marks = "".join(f" ({mark})" for mark in marks_of(entry, name))
     return f"{text} {ends}".rstrip() + marks

@@ -122,3 +122,12 @@ def test_what_a_task_says_of_results_decides_no_prediction(made: MadeUp) -> None
     told = made.task(title="Another", notes=["So it is."], metrics=["image_accuracy", "edit"])
     assert only(made.cells(suite_of(told), PIXELS)).key == before
     assert only(made.cells(suite_of(made.task(clip={"num_frames": 4})), PIXELS)).key != before
+
+
+def test_each_share_of_the_training_videos_is_a_line(made: MadeUp) -> None:
+    part = PartConfig(tasks=(made.task(),), protocols=("probe_ridge",), shares=(0.25, 1.0))
+    cells = made.cells(SuiteConfig(title="", parts=(part,), yardsticks=()), PIXELS)
+    assert [cell.share for cell in cells] == [0.25, 1.0]
+    assert len({cell.line for cell in cells}) == len({cell.key for cell in cells}) == 2
+    recipes = [cell.recipe for cell in cells]
+    assert [recipe.clips.share for recipe in recipes if recipe] == [0.25, 1.0]

@@ -16,7 +16,7 @@ from surgstream.trainer.suite.cells import Cell
 from surgstream.trainer.suite.latex import draw_latex, escaped
 from surgstream.trainer.suite.page import draw_page
 from surgstream.trainer.suite.running import Record, write_record
-from surgstream.trainer.suite.scoring import Column, score_columns
+from surgstream.trainer.suite.scoring import Entry, score_entries
 from surgstream.trainer.suite.table import draw_table
 from tests.trainer.suite.made_up import MadeUp, finish, make, suite_of
 
@@ -46,8 +46,8 @@ def finish_all(cells: list[Cell], out: Path) -> None:
             finish(cell, out, ERRORS[cell.model.name])
 
 
-def scored(made: MadeUp, cells: list[Cell]) -> list[Column]:
-    return list(score_columns(cells, made.places))
+def scored(made: MadeUp, cells: list[Cell]) -> list[Entry]:
+    return list(score_entries(cells, made.places))
 
 
 def test_a_line_has_values_yardsticks_and_reasons(made: MadeUp) -> None:
@@ -62,8 +62,8 @@ def test_a_line_has_values_yardsticks_and_reasons(made: MadeUp) -> None:
     write_record(cells[-1], made.places.out, Record(state="failed", reason="no such encoder"))
     write_record(cells[-2], made.places.out, Record(state="failed", reason="no such encoder"))
 
-    (column,) = scored(made, cells)
-    page = draw_table(suite, [column])
+    (entry,) = scored(made, cells)
+    page = draw_table(suite, [entry])
     line = next(line for line in page.splitlines() if line.startswith("| Grey"))
     cells_of_line = [text.strip() for text in line.split("|")][4:-1]
     assert cells_of_line[0].startswith("100.0") and "2 seeds" in cells_of_line[0]
@@ -73,11 +73,11 @@ def test_a_line_has_values_yardsticks_and_reasons(made: MadeUp) -> None:
     assert "71.25" in page and "Theirs_1" in page and "Chosen on test." in page
     assert "third, " in page and "2 of 2 seeds failed: no such encoder" in page
 
-    html = draw_page(suite, [column], made.places.out)
+    html = draw_page(suite, [entry], made.places.out)
     _check_html(html)
     assert "failed" in html and "no such encoder" in html and "published: Theirs_1" in html
 
-    latex = draw_latex(suite, [column])
+    latex = draw_latex(suite, [entry])
     assert r"Grey \& white: 50 \% of \_all\_" in latex and r"\textcolor{gray}" in latex
     assert latex.count(r"\begin") == latex.count(r"\end") == 2
 
@@ -85,9 +85,9 @@ def test_a_line_has_values_yardsticks_and_reasons(made: MadeUp) -> None:
 def test_nothing_is_bold_where_there_are_too_few_videos(made: MadeUp) -> None:
     cells = made.cells(suite_of(made.task(), protocols=["probe_tiny"]), WORDS[:3])
     finish_all(cells, made.places.out)
-    (column,) = scored(made, cells)
-    assert column.result and column.best == ""
-    assert {each.says for each in column.result.comparisons} == {TOO_SMALL}
+    (entry,) = scored(made, cells)
+    assert entry.result and entry.best == ""
+    assert {each.says for each in entry.result.comparisons} == {TOO_SMALL}
 
 
 def test_bold_is_the_one_that_is_better_than_every_other(
@@ -108,14 +108,14 @@ def test_bold_is_the_one_that_is_better_than_every_other(
     for cell, errors in zip(cells, (0.6, 0.0, 0.3), strict=True):
         finish(cell, made.places.out, errors)
 
-    (column,) = scored(made, cells)
-    assert column.best == "good" and seen[-1][0] == "good"
-    assert "**100.0**" in draw_table(suite_of("x"), [column])
-    assert r"\textbf{100.0}" in draw_latex(suite_of("x"), [column])
+    (entry,) = scored(made, cells)
+    assert entry.best == "good" and seen[-1][0] == "good"
+    assert "**100.0**" in draw_table(suite_of("x"), [entry])
+    assert r"\textbf{100.0}" in draw_latex(suite_of("x"), [entry])
 
     verdicts[1] = "no difference found"
-    (column,) = scored(made, cells)
-    assert column.best == ""
+    (entry,) = scored(made, cells)
+    assert entry.best == ""
 
 
 def test_seeds_that_are_not_done_are_told(made: MadeUp) -> None:
@@ -133,13 +133,13 @@ def test_folds_are_scored_together(made: MadeUp) -> None:
     suite = suite_of(word, seeds=[0])
     cells = made.cells(suite, WORDS[:2])
     finish(cells[0], made.places.out, 0.0)
-    (column,) = scored(made, cells)
-    assert column.result is None, "one of two folds is no result"
+    (entry,) = scored(made, cells)
+    assert entry.result is None, "one of two folds is no result"
 
     finish(cells[1], made.places.out, 1.0)
-    (column,) = scored(made, cells)
-    assert column.result and column.result.num_videos == 2
-    assert column.result.rows[0].values["image_accuracy"].value == pytest.approx(14 / 26)
+    (entry,) = scored(made, cells)
+    assert entry.result and entry.result.num_videos == 2
+    assert entry.result.rows[0].values["image_accuracy"].value == pytest.approx(14 / 26)
 
 
 def test_predictions_of_another_task_are_a_reason(made: MadeUp) -> None:
@@ -147,9 +147,9 @@ def test_predictions_of_another_task_are_a_reason(made: MadeUp) -> None:
     finish(cells[0], made.places.out, 0.0)
     path = cells[0].predictions(made.places.out)[0]
     path.write_bytes(path.read_bytes()[:-40])
-    (column,) = scored(made, cells)
-    assert column.result is None and str(path) in column.reasons[""]
-    assert "failed" not in draw_table(suite_of("x"), [column]).partition("## Notes")[0]
+    (entry,) = scored(made, cells)
+    assert entry.result is None and str(path) in entry.reasons[""]
+    assert "failed" not in draw_table(suite_of("x"), [entry]).partition("## Notes")[0]
 
 
 def test_latex_sees_nothing_in_a_name() -> None:
