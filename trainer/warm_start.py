@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from surgstream.configs.files import read_text
-from surgstream.trainer.config import WarmStartConfig
+from surgstream.trainer.lineage.config import WarmStartConfig
 from surgstream.trainer.engine.checkpoint import tensors
 from surgstream.trainer.engine.checkpoint_files import STATE, damage, read_state
 from surgstream.trainer.engine.config import OptimConfig

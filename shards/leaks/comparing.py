@@ -74,7 +74,7 @@ def compare(
 
     Args:
         corpora: Manifests by address, first that to train on, then those that are held out.
-        workers: Processes at a time.
+        workers: Processes at a time; 1 is this one.
         sources: By address of a corpus, the files to look at instead of packed frames.
 
     Returns:
@@ -88,10 +88,12 @@ def compare(
     train = next(iter(corpora))
     tasks = _look_tasks(corpora, sources or {})
     frames = [task.shard.num_frames for task in tasks]
-    done = {
-        task.number: looks
-        for task, looks in run_all(_look, tasks, frames, workers=workers, label="leaks")
-    }
+    if workers == 1:
+        # Here, as a process of a daemon may start no other ones, and a new one takes seconds
+        done = {task.number: _look(task, lambda *_: None) for task in tasks}
+    else:
+        looked = run_all(_look, tasks, frames, workers=workers, label="leaks")
+        done = {task.number: looks for task, looks in looked}
 
     # In the order of the corpora again: the first `num_train` videos are those to train on.
     seen: list[ComparedVideo] = []

@@ -168,7 +168,12 @@ def test_a_test_that_is_stopped_leaves_nothing_and_is_repeated(
     with process_group():
         task = open_learned(config, open_corpus(config.data.corpus, config.data))
         test = FinalTest(
-            config=config, task=task, step=told["step"], is_best=True, rank_info=RankInfo()
+            config=config,
+            task=task,
+            step=told["step"],
+            is_best=True,
+            leaks=told["leaks"],
+            rank_info=RankInfo(),
         )
         assert not test.run(lambda: True)
         assert not (run_dir / "predictions").exists()

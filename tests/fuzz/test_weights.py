@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from surgstream.configs.errors import ConfigError
-from surgstream.trainer.config import WarmStartConfig
+from surgstream.trainer.lineage.config import WarmStartConfig
 from surgstream.trainer.encoders.choice import load_frozen
 from surgstream.trainer.encoders.config import FrozenConfig
 from surgstream.trainer.errors import ModelError

@@ -25,6 +25,7 @@ from surgstream.trainer.evaluation.tasks.config import TaskConfig
 from surgstream.trainer.evaluation.tasks.loading import label_space
 from surgstream.trainer.evaluation.tasks.opening import find_judged_task, open_labels
 from surgstream.trainer.evaluation.tasks.packed import packed_by
+from surgstream.trainer.lineage.verdict import LEAKS, together, told_by
 
 
 def run(words: argparse.Namespace) -> int:
@@ -124,14 +125,23 @@ def _models(
         told: list[str] = []
         digests = {}
         about: dict[str, Any] = {}
+        verdicts = []
         for path in paths:
             predictions = _read(path, task, space, fps)
             videos, sentences = match(predictions, asked, space)
             seeds.append(videos)
             told += sentences
             digests[str(path)] = predictions.sha256
-            about |= predictions.about
-        yield Model(name=name, seeds=tuple(seeds), told=tuple(told), files=digests, about=about)
+            verdicts.append(told_by(predictions.about))
+            about |= {key: value for key, value in predictions.about.items() if key != LEAKS}
+        yield Model(
+            name=name,
+            seeds=tuple(seeds),
+            told=tuple(told),
+            files=digests,
+            about=about,
+            leaks=together(verdicts).on(asked.split, asked.videos),
+        )
 
 
 def _read(path: Path, task: TaskConfig, space: LabelSpace, fps: float | None) -> Predictions:

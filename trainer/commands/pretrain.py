@@ -15,6 +15,7 @@ from surgstream.trainer.commands.preflight import preflight
 from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.data.loader import ClipLoader
 from surgstream.trainer.data.metrics import LoaderMetrics
+from surgstream.trainer.descent import descent_of
 from surgstream.trainer.device import tell_device
 from surgstream.trainer.distributed import (
     RankInfo,
@@ -40,6 +41,8 @@ from surgstream.trainer.finetuning.testing import FinalTest, check_untested
 from surgstream.trainer.finetuning.validation import selection_of
 from surgstream.trainer.health.gpus import NvmlGpu
 from surgstream.trainer.health.watch import HardwareWatch
+from surgstream.trainer.lineage.judging import log_verdict
+from surgstream.trainer.lineage.verdict import LEAKS
 from surgstream.trainer.mixing import report_mixing
 from surgstream.trainer.networks import build_engine, build_objective
 from surgstream.trainer.objectives.base import Objective
@@ -110,6 +113,7 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
     if task and not checkpoint:
         from_main(partial(check_untested, run_dir))
     order = order_from(progress, config, table)
+    descent = from_main(lambda: descent_of(config, corpus, task, order, progress))
     truth = task.train.truth if task else None
     clips = clip_source(config, rank_info, table, config.data.augment, truth)
 
@@ -121,9 +125,16 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
     if rank_info.is_main:
         _log_start(config, rank_info, checkpoint, progress)
         report_mixing(order, config, table, progress, plan.last_step)
+        if task and descent.verdict:
+            log_verdict(descent.verdict, task.config)
 
     selection = selection_of(config, task, engine, objective, rank_info, plan, progress)
-    state = {"order": order.to_json(), "manifest": table.sha256, "config": to_tree(config)}
+    state = {
+        "order": order.to_json(),
+        "manifest": table.sha256,
+        "config": to_tree(config),
+        **descent.to_state(),
+    }
     with clips.open(
         order, global_batch_size=config.global_batch_size, start=progress.clips_seen
     ) as batches:
@@ -201,7 +212,12 @@ def _test(config: TrainConfig, task: LearnedTask, trainer: Trainer) -> None:
     best = trainer.selection.best
     step = trainer.step if best is None else best
     test = FinalTest(
-        config=config, task=task, step=step, is_best=best is not None, rank_info=trainer.rank_info
+        config=config,
+        task=task,
+        step=step,
+        is_best=best is not None,
+        leaks=trainer.state[LEAKS],
+        rank_info=trainer.rank_info,
     )
     if not test.run(poll_stop):
         mark_stopped(guards.agreement, trainer.rank_info, trainer.run_dir, step=trainer.step)

@@ -14,6 +14,7 @@ from surgstream.trainer.evaluation.metrics.metric import Metric
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
 from surgstream.trainer.evaluation.predictions.common import on_common_rows
 from surgstream.trainer.evaluation.predictions.yardsticks import CONSTANT, yardsticks
+from surgstream.trainer.evaluation.remainder import compare_on_clean, remainder_of
 from surgstream.trainer.evaluation.report.result import Result, Row
 from surgstream.trainer.evaluation.report.warnings import warnings
 from surgstream.trainer.evaluation.scorer import ALWAYS_THE_SAME, Model, Scorer
@@ -58,18 +59,26 @@ def evaluate(
         space: What labels it has.
         models: The models, over the same videos; at least one.
         truth: The labels.
-        with_comparisons: Compare every other model with the first one.
+        with_comparisons: Compare every other model with the first one, also on the videos that none was trained on.
         packed_by: Presets that pack some of the videos for pretraining.
     """
     models = _on_common_rows(models)
     videos = models[0].seeds[0]
     scorer = Scorer(task, space, videos)
-    rows = [scorer.row(model) for model in models]
+    rows = []
+    for model in models:
+        rows.append(scorer.row(model))
+        if remainder := remainder_of(model, task, space):
+            rows.append(remainder)
 
     made = yardsticks(truth.train, {video.video: video for video in videos}, space)
     for name, predicted in made.items():
         rows.append(scorer.row(Model(name=name, seeds=(predicted,)), kind="yardstick"))
     rows = _marked(rows, task.main)
+
+    comparisons = []
+    if with_comparisons:
+        comparisons = [*compare_models(scorer, models), *compare_on_clean(models, task, space)]
 
     names = "\n".join(video.video for video in videos)
     return Result(
@@ -86,7 +95,7 @@ def evaluate(
         labels=truth.where,
         labels_sha256=truth.sha256,
         rows=tuple(rows),
-        comparisons=tuple(compare_models(scorer, models)) if with_comparisons else (),
+        comparisons=tuple(comparisons),
         published=task.published,
         caveats=task.caveats,
         packed_by=dict(packed_by or {}),

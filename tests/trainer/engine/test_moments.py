@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from surgstream.trainer.config import WarmStartConfig
+from surgstream.trainer.lineage.config import WarmStartConfig
 from surgstream.trainer.engine.checkpoint import (
     load_averages,
     load_moments,

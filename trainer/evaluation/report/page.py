@@ -17,6 +17,10 @@ from surgstream.trainer.evaluation.report.table import heading, main_first, publ
 
 _FIRST_METRICS = 8
 
+_LEAKS = "whether a model was trained on some of these videos"
+
+_MAX_SIGHTINGS = 20
+
 _MAX_VIDEOS = 200
 """Videos in the table of videos; `result.json` has all."""
 
@@ -95,6 +99,9 @@ def _score_lines(metrics: Sequence[str], result: Result) -> list[str]:
         heads.append(_cell(f"{escape(row.name)}{marks}", row.kind, "th"))
 
     lines = [f"<tr><th></th>{''.join(heads)}</tr>\n"]
+    if any(row.leaks for row in result.rows):
+        marks = "".join(map(_leak_mark, result.rows))
+        lines.append(f'<tr><td title="{_LEAKS}">leaks</td>{marks}</tr>\n')
     for metric in metrics:
         cells = [_value(row, metric, result) for row in result.rows]
         kind = ' class="main"' if metric == result.main else ""
@@ -102,6 +109,15 @@ def _score_lines(metrics: Sequence[str], result: Result) -> list[str]:
         name = f'<td title="{title}">{escape(heading(result, metric))}</td>'
         lines.append(f"<tr{kind}>{name}{''.join(cells)}</tr>\n")
     return lines
+
+
+def _leak_mark(row: Row) -> str:
+    """A cell that says which videos a model was trained on, and to who hovers over it how that was found."""
+    if row.leaks is None:
+        return _cell(NOTHING, row.kind)
+    how = escape("; ".join(row.leaks.how[:_MAX_SIGHTINGS]))
+    says = escape(row.leaks.says)
+    return f'<td class="{row.kind}" title="{how}"><span class="mark {row.leaks.mark}">{says}</span></td>'
 
 
 def _value(row: Row, metric: str, result: Result) -> str:
