@@ -1,47 +1,12 @@
 """What some videos share with others: those of a task with what was trained on, in one corpus or in two."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.leaks.comparing import Sources, compare
 from surgstream.shards.leaks.findings import Compared, Doubtful, Leak, SharedInterval
-
-Chosen = Callable[[str, str], bool]
-"""Whether a video is meant, by its dataset and its id."""
-
-
-@dataclass(frozen=True)
-class SomeVideos:
-    """Some videos of a packed corpus.
-
-    Attributes:
-        uri: The address of the corpus.
-        manifest: Its manifest, with these videos alone.
-    """
-
-    uri: str
-    manifest: Manifest
-
-    @staticmethod
-    def of(uri: str, manifest: Manifest, chosen: Chosen) -> "SomeVideos":
-        """The videos of a corpus that are meant."""
-        shards = []
-        for shard in manifest.shards:
-            videos = tuple(video for video in shard.videos if chosen(shard.dataset, video.id))
-            if videos:
-                shards.append(replace(shard, videos=videos))
-        return SomeVideos(uri, replace(manifest, shards=tuple(shards)))
-
-    @property
-    def names(self) -> set[tuple[str, str]]:
-        """Dataset and id of each."""
-        return {(shard.dataset, video.id) for shard in self.manifest.shards for video in shard.videos}
-
-    @property
-    def num_frames(self) -> int:
-        """Their frames."""
-        return sum(shard.num_frames for shard in self.manifest.shards)
+from surgstream.shards.leaks.some_videos import SomeVideos
 
 
 def shared_between(
@@ -71,9 +36,7 @@ def shared_between(
     of_one_corpus = asked.uri == trained.uri
     if of_one_corpus:
         both = asked.names
-        trained = SomeVideos.of(
-            trained.uri, trained.manifest, lambda *name: name not in both
-        )
+        trained = SomeVideos.of(trained.uri, trained.manifest, lambda *name: name not in both)
     if not asked.manifest.shards or not trained.manifest.shards:
         return None
 

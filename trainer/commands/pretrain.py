@@ -108,10 +108,7 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
     config = with_task(config, task) if task else config
     table = task.train.training_table if task else corpus
 
-    checkpoint = find_checkpoint(run_dir / CHECKPOINTS, config.resume.checkpoint)
-    progress = read_progress(checkpoint) if checkpoint else Progress(step=0, clips_seen=0, state={})
-    if task and not checkpoint:
-        from_main(partial(check_untested, run_dir))
+    checkpoint, progress = _standing(config)
     order = order_from(progress, config, table)
     descent = from_main(lambda: descent_of(config, corpus, task, order, progress))
     truth = task.train.truth if task else None
@@ -129,12 +126,7 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
             log_verdict(descent.verdict, task.config)
 
     selection = selection_of(config, task, engine, objective, rank_info, plan, progress)
-    state = {
-        "order": order.to_json(),
-        "manifest": table.sha256,
-        "config": to_tree(config),
-        **descent.to_state(),
-    }
+    state = {"order": order.to_json(), "manifest": table.sha256, "config": to_tree(config)}
     with clips.open(
         order, global_batch_size=config.global_batch_size, start=progress.clips_seen
     ) as batches:
@@ -143,7 +135,7 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
             objective,
             batches,
             plan=plan,
-            progress=replace(progress, state=state),
+            progress=replace(progress, state=state | descent.to_state()),
             rank_info=rank_info,
             run_dir=run_dir,
             reporting=_reporting(config, rank_info, batches, order, plan),
@@ -159,6 +151,18 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
                 _test(config, task, trainer)
         # Rank 0 serves the store in which the others look until they have closed.
         barrier()
+
+
+def _standing(config: TrainConfig) -> tuple[Path | None, Progress]:
+    """The checkpoint that a run resumes from, if there is one, and where it stands; collective."""
+    run_dir = Path(config.run_dir)
+    checkpoint = find_checkpoint(run_dir / CHECKPOINTS, config.resume.checkpoint)
+    if checkpoint:
+        return checkpoint, read_progress(checkpoint)
+
+    if config.task:
+        from_main(partial(check_untested, run_dir))
+    return None, Progress(step=0, clips_seen=0, state={})
 
 
 def _reporting(

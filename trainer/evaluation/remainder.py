@@ -44,7 +44,7 @@ def remainder_of(model: Model, task: TaskConfig, space: LabelSpace) -> Row | Non
 def compare_on_clean(
     models: Sequence[Model], task: TaskConfig, space: LabelSpace
 ) -> list[Compared]:
-    """Compare models with the first one on the videos that none of them was trained on; nothing where that is all or none.
+    """Compare models with the first one on the videos that none was trained on; nothing where these are all, or none.
 
     Args:
         models: The models, on all videos.

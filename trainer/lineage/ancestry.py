@@ -1,4 +1,4 @@
-"""The ancestry of weights: every corpus that was shown to them, to those that they began with, and to their teachers."""
+"""The ancestry of weights: each corpus that was shown to them, to what they began with, and to their teachers."""
 
 import hashlib
 import re
@@ -101,7 +101,7 @@ NOTHING = Ancestry()
 
 
 def hashed_id(dataset: str, id: str) -> str:
-    """The beginning of the SHA-256 of `DATASET/ID`: equal for equal names, and tells them to nobody who cannot guess."""
+    """The beginning of the SHA-256 of `DATASET/ID`, which tells a name only to who can guess it."""
     name = f"{dataset}/{id}".encode("utf-8", "surrogatepass")
     return hashlib.sha256(name).hexdigest()[:_HASH_LETTERS]
 

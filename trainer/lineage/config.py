@@ -49,7 +49,7 @@ class LeaksConfig:
 
     Attributes:
         found: `refuse` ends a run before it trains where there are such videos; `allow` marks its results, and scores
-            the other videos beside all of them.
+            the other videos beside all of them; `allow_val` does so where they are videos to validate on alone.
         compare: `pictures` compares names, and then the pictures of these videos with those of every corpus that the
             weights descend from and that can be read: all of such a corpus is read once, and the outcome kept.
             `names` compares names alone.
@@ -59,6 +59,6 @@ class LeaksConfig:
 
     shorthand: ClassVar[str] = "found"
 
-    found: Literal["refuse", "allow"] = "refuse"
+    found: Literal["refuse", "allow_val", "allow"] = "refuse"
     compare: Literal["pictures", "names"] = "pictures"
     cache: Folder | None = None

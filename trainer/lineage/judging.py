@@ -4,7 +4,7 @@ It reads states and manifests, and pictures where it must, but no weights: it ru
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from surgstream.shards.errors import ShardError
@@ -112,14 +112,16 @@ def refuse_contaminated(verdict: Verdict, task: TaskConfig, settings: LeaksConfi
     Raises:
         EvaluationError: They have.
     """
-    if settings.found == "allow" or not verdict.found:
+    told = _contaminated(verdict, task)
+    allowed = {"refuse": (), "allow_val": ("val",), "allow": JUDGED}[settings.found]
+    if not told.keys() - {*allowed}:
         return
 
-    told = "; ".join(_contaminated(verdict, task))
+    word = "allow" if "test" in told else "allow_val"
     raise EvaluationError(
         f"{task.name}: expected weights that were trained on no video that they are judged by, got "
-        f"{told}; take other weights, or set leaks=allow, which marks the results and scores the other "
-        "videos beside all of them"
+        f"{'; '.join(told.values())}; take other weights, or set leaks={word}, which marks the results "
+        "and scores the other videos beside all of them"
     )
 
 
@@ -218,8 +220,9 @@ class _Search:
         )
 
 
-def _contaminated(verdict: Verdict, task: TaskConfig) -> Iterator[str]:
-    """What was found of each split, in words, with how the first videos were found."""
+def _contaminated(verdict: Verdict, task: TaskConfig) -> dict[str, str]:
+    """What was found of each split, in words, with how the first of its videos was found."""
+    told = {}
     for split in verdict.splits:
         mark = verdict.on(split, task.videos(split))
         if not mark.videos:
@@ -228,4 +231,5 @@ def _contaminated(verdict: Verdict, task: TaskConfig) -> Iterator[str]:
         rest = len(mark.videos) - _SHOWN
         more = f" and {rest} more" if rest > 0 else ""
         names = ", ".join(mark.videos[:_SHOWN])
-        yield f"{count}: {names}{more} ({mark.how[0]})"
+        told[split] = f"{count}: {names}{more} ({mark.how[0]})"
+    return told

@@ -51,7 +51,9 @@ def seen_in_publication(
     for video in videos:
         for name in names_of(task, video):
             if family.holds(name.dataset, name.id):
-                seen = f"{name.dataset}/{name.id} was trained on by {family.title} ({family.source})"
+                seen = (
+                    f"{name.dataset}/{name.id} was trained on by {family.title} ({family.source})"
+                )
                 yield Sighting(video=video, way="published", seen=seen)
                 break
 

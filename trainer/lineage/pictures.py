@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from surgstream.configs.errors import ConfigError
+from surgstream.shards.corpus.hidden import has_pseudonyms
 from surgstream.shards.errors import ShardError
 from surgstream.shards.format.manifest import Manifest, ManifestFile
-from surgstream.shards.leaks.between import SomeVideos, shared_between
 from surgstream.shards.leaks.findings import Compared, Leak, some_of
+from surgstream.shards.leaks.some_videos import SomeVideos
 from surgstream.shards.storage.stores import S3Config, open_storage
 from surgstream.shards.workers import cores
 from surgstream.trainer.lineage.ancestry import Corpus
@@ -21,7 +22,6 @@ from surgstream.trainer.lineage.outcomes import (
     kept_outcome,
     key_of,
 )
-from surgstream.trainer.lineage.recording import has_pseudonyms
 
 _FEW_FRAMES = 5000
 """So many frames are looked at before other processes have started."""
@@ -83,6 +83,9 @@ def seen_in_pictures(corpus: Corpus, asked: Asked, cache: Path | None) -> Outcom
     if outcome := kept_outcome(cache, key):
         return outcome
 
+    # Login nodes, which ask for names alone, have no decoder.
+    from surgstream.shards.leaks.between import shared_between
+
     try:
         compared = shared_between(asked.videos, trained, workers=_workers(asked.videos, trained))
     except ShardError as error:
@@ -96,7 +99,7 @@ def seen_in_pictures(corpus: Corpus, asked: Asked, cache: Path | None) -> Outcom
 
 
 def _open_trained(corpus: Corpus, asked: Asked) -> SomeVideos:
-    """The videos that were trained on, from where they lay, or from the corpus that is evaluated on if they are there."""
+    """The videos that were trained on, where they lay; in the corpus that is evaluated on if they are of it."""
     address = corpus.address
     if corpus.manifest == asked.manifest:
         address = asked.videos.uri

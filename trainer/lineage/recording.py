@@ -4,9 +4,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from surgstream.shards.errors import ShardError
-from surgstream.shards.format.manifest import Manifest, ManifestFile
-from surgstream.shards.packing.plan import PackingPlan
+from surgstream.shards.corpus.hidden import has_pseudonyms
+from surgstream.shards.format.manifest import ManifestFile
 from surgstream.shards.storage.addresses import is_address
 from surgstream.shards.storage.stores import Storage
 from surgstream.trainer.encoders.config import TIMM
@@ -75,20 +74,6 @@ def shown_corpus(
         fps=fps,
         pseudonyms=has_pseudonyms(storage, file.parse()),
     )
-
-
-def has_pseudonyms(storage: Storage, manifest: Manifest) -> bool:
-    """Whether the ids of a corpus's videos are pseudonyms, or may be: by its plan, or else by the names of its files.
-
-    Without a plan they may be where an id is all that the name of a file is, as of a folder of images.
-    """
-    try:
-        plan = PackingPlan.load(storage)
-    except ShardError:
-        plan = None
-    if plan is not None:
-        return plan.has_pseudonyms
-    return any(video.source == video.id for shard in manifest.shards for video in shard.videos)
 
 
 def _of_teacher(teacher: TeacherConfig) -> Ancestry:

@@ -15,8 +15,8 @@ LEAKS = "leaks"
 Mark = Literal["clean", "contaminated", "unknown"]
 
 Way = Literal["name", "alias", "published", "frames", "motion", "pictures"]
-"""How a video was found: its dataset and id; its id in another dataset; a publication says so; or its pictures, by equal
-frames, by how they move, or one by one."""
+"""How a video was found: by its dataset and id, by its id in another dataset, in a publication, or by its pictures:
+equal frames, how they move, or one by one."""
 
 Evidence = Literal["names", "pictures", "publications"]
 
@@ -125,7 +125,9 @@ def from_json(tree: Any, where: str) -> Verdict:
         ConfigError: It is something else.
     """
     if not isinstance(tree, dict):
-        raise ConfigError(f"{where}: expected what was found of a task's videos, got something else")
+        raise ConfigError(
+            f"{where}: expected what was found of a task's videos, got something else"
+        )
     return build(Verdict, tree, where=where)
 
 
@@ -137,7 +139,9 @@ def told_by(about: Any) -> Verdict:
     """
     splits = ("train", "val", "test")
     if not isinstance(about, dict) or LEAKS not in about:
-        return Verdict(splits=splits, unknown=("its predictions do not tell what it was trained on",))
+        return Verdict(
+            splits=splits, unknown=("its predictions do not tell what it was trained on",)
+        )
     try:
         return from_json(about[LEAKS], LEAKS)
     except ConfigError:

@@ -50,7 +50,7 @@ def run(
         rank_info: This rank's place; it has joined the others.
         make_guards: Makes what watches over the run; collective.
         encoder: The encoder; None reads that of the recipe.
-        leaks: What was found of the task's videos in what the encoder was trained on, as JSON has it; None is not known.
+        leaks: What was found of the task's videos in what the encoder was trained on, as JSON; None is not known.
 
     Returns:
         Whether all is done; otherwise the run was asked to stop, and bears a mark.

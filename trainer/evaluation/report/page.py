@@ -10,7 +10,7 @@ from surgstream.trainer.evaluation.metrics.confusion import confusions
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, ScoredVideo
 from surgstream.trainer.evaluation.report.confusion import draw_confusion
 from surgstream.trainer.evaluation.report.numbers import NOTHING, counted, facts, interval, shown
-from surgstream.trainer.evaluation.report.reliability import draw_reliability, reliability
+from surgstream.trainer.evaluation.report.reliability import draw_reliabilities
 from surgstream.trainer.evaluation.report.result import Compared, Result, Row
 from surgstream.trainer.evaluation.report.ribbons import choose_cases, draw_case, legend
 from surgstream.trainer.evaluation.report.table import heading, main_first, published_values, told
@@ -46,7 +46,7 @@ def draw_page(
         _ribbons(models, space),
         _classes(result),
         _confusions(models, space),
-        _reliabilities(models, space),
+        draw_reliabilities(models, space),
         _videos(result),
         _notes(result),
     ]
@@ -237,25 +237,6 @@ def _confusions(models: Mapping[str, Sequence[ScoredVideo]], space: LabelSpace) 
         )
     said = "Down: what is true. Across: what was predicted, in per cent of the true class."
     return f"<h2>Confusion</h2>\n<p class=soft>{said}</p>\n{''.join(parts)}"
-
-
-def _reliabilities(models: Mapping[str, Sequence[ScoredVideo]], space: LabelSpace) -> str:
-    if space.kind != "class":
-        return ""
-    figures = []
-    for name, videos in models.items():
-        found = reliability(videos)
-        if found is None:
-            figures.append(f"<figure><figcaption>{escape(name)}: no scores</figcaption></figure>")
-            continue
-        said = (
-            f"{name}: expected calibration error {100 * found.error:.1f} %, probabilities "
-            f"{'as given' if found.by == 'as given' else 'by softmax of the scores'}"
-        )
-        figures.append(
-            f"<figure>{draw_reliability(found)}<figcaption>{escape(said)}</figcaption></figure>"
-        )
-    return f'<h2>Reliability</h2>\n<div class="plots">{"".join(figures)}</div>\n'
 
 
 def _videos(result: Result) -> str:

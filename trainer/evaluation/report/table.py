@@ -108,7 +108,7 @@ def _published(result: Result) -> Iterator[tuple[str, ...]]:
 
 
 def told(result: Result) -> Iterator[str]:
-    """Which videos corpora pack for pretraining, what of predictions does not count, and what models were trained on."""
+    """Which videos corpora pack for pretraining, what of predictions does not count, and what models have seen."""
     for preset, ids in result.packed_by.items():
         yield (
             f"the corpus {preset} of configs/pack packs {counted(len(ids), 'video')} of this task for "

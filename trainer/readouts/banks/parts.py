@@ -46,7 +46,7 @@ class Parts:
         test: Predicts the test videos.
         flops_per_clip: Floating point operations of a training clip.
         entries: What a state holds that never changes: order, manifest, recipe, encoder.
-        leaks: What was found of the task's videos in what the encoder was trained on, as JSON has it; None is not known.
+        leaks: What was found of the task's videos in what the encoder was trained on, as JSON; None is not known.
     """
 
     recipe: ProbeRecipe

@@ -55,7 +55,7 @@ def train_bank(
         encoder: The encoder, on the device.
         rank_info: This rank's place; it has joined the others.
         make_guards: Makes what watches over the run, right before its first step; collective.
-        leaks: What was found of the task's videos in what the encoder was trained on, as JSON has it; None is not known.
+        leaks: What was found of the task's videos in what the encoder was trained on, as JSON; None is not known.
 
     Returns:
         Whether all is done; otherwise the run was asked to stop, has saved, and bears a mark.
