@@ -153,7 +153,7 @@ LEAN = (
     "trainer.errors", "trainer.runs", "trainer.evaluation", "trainer.lineage", "trainer.resume",
     "trainer.objectives.masking", "trainer.engine.schedules", "trainer.engine.checkpoint_files",
     "trainer.commands.order", "trainer.commands.status", "trainer.commands.status_page", "trainer.commands.describe",
-    "trainer.commands.describe_table",
+    "trainer.commands.describe_table", "trainer.commands.leaks",
     "trainer.commands.evaluate", "trainer.clip_tables", "trainer.estimates", "trainer.mixing", "trainer.model_sizes",
 )  # fmt: skip
 

@@ -10,7 +10,15 @@ from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.records import PackedVideo, Shard
 from surgstream.shards.inspection.packed_frames import Placed
 from surgstream.shards.leaks.candidates import Library, bands_of
-from surgstream.shards.leaks.findings import Compared, Doubtful, Leak, SharedInterval, Side, best_of
+from surgstream.shards.leaks.findings import (
+    Compared,
+    Doubtful,
+    Leak,
+    SharedInterval,
+    Side,
+    Way,
+    best_of,
+)
 from surgstream.shards.leaks.fingerprints import FRAMES
 from surgstream.shards.leaks.frames import find_equal
 from surgstream.shards.leaks.matching import Match, evidence_needed, find_matches, num_comparisons
@@ -158,7 +166,7 @@ def _findings(
             score=1.0,
         )
 
-    def found(match: Match, way: str, more: int) -> Leak:
+    def found(match: Match, way: Way, more: int) -> Leak:
         one = seen[match.first]
         other = seen[match.second]
         first = match.first_start + match.first_phase / len(one.look.motion)
@@ -193,7 +201,7 @@ def _finding(
     starts: tuple[float, float],
     seconds: float,
     *,
-    way: str,
+    way: Way,
     pose: int,
     score: float,
 ) -> Leak:

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -65,11 +65,7 @@ def evaluate(
     models = _on_common_rows(models)
     videos = models[0].seeds[0]
     scorer = Scorer(task, space, videos)
-    rows = []
-    for model in models:
-        rows.append(scorer.row(model))
-        if remainder := remainder_of(model, task, space):
-            rows.append(remainder)
+    rows = [row for model in models for row in _rows_of(model, scorer, task, space)]
 
     made = yardsticks(truth.train, {video.video: video for video in videos}, space)
     for name, predicted in made.items():
@@ -105,6 +101,13 @@ def evaluate(
         ),
         versions=_versions(),
     )
+
+
+def _rows_of(model: Model, scorer: Scorer, task: TaskConfig, space: LabelSpace) -> Iterator[Row]:
+    """The row of a model, and that of the videos that it was not trained on where it was trained on some."""
+    yield scorer.row(model)
+    if remainder := remainder_of(model, task, space):
+        yield remainder
 
 
 def _on_common_rows(models: Sequence[Model]) -> list[Model]:

@@ -13,6 +13,8 @@ from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.errors import CheckpointError
 from surgstream.trainer.export.folder.forms import ENCODER, PREDICTOR
 from surgstream.trainer.export.folder.record import ExportRecord, LayoutName
+from surgstream.trainer.lineage.ancestry import NOTHING, Ancestry
+from surgstream.trainer.lineage.reading import ancestry_in
 from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.models.layouts import Weights
 
@@ -28,6 +30,7 @@ class TrainedEncoder:
         step: The step of the training.
         clips_seen: The clips seen until then.
         datasets: The datasets that it was drawn from at the end; empty where the checkpoint does not tell.
+        ancestry: What it descends from.
     """
 
     recipe: TrainConfig
@@ -36,6 +39,7 @@ class TrainedEncoder:
     step: int
     clips_seen: int
     datasets: tuple[DatasetReport, ...] = ()
+    ancestry: Ancestry = NOTHING
 
     def record(self, layout: LayoutName) -> ExportRecord:
         """The content of `config.json`, without the check."""
@@ -104,6 +108,7 @@ def read_source(checkpoint: Path, *, averaged: bool) -> TrainedEncoder:
         step=progress.step,
         clips_seen=progress.clips_seen,
         datasets=_datasets(progress),
+        ancestry=ancestry_in(progress.state, str(checkpoint)),
     )
 
 

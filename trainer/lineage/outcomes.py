@@ -6,11 +6,11 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.files import read_text, write_atomically
 from surgstream.configs.loading import build, to_tree
+from surgstream.shards.leaks.findings import Way
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class SeenStretch:
     """A video that was asked about, how it was found, and both stretches as words."""
 
     video: str
-    way: Literal["frames", "motion", "pictures"]
+    way: Way
     seen: str
 
 

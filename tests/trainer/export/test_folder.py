@@ -58,7 +58,8 @@ def test_a_run_stands_for_its_newest_whole_checkpoint(saved: Saved, tmp_path: Pa
 def test_the_folder_says_what_a_user_must_know(saved: Saved, tmp_path: Path) -> None:
     export(saved["surgvista"][0], tmp_path / "out", "surgstream", averaged=True)
     assert sorted(os.listdir(tmp_path)) == ["out"]
-    assert sorted(os.listdir(tmp_path / "out")) == ["README.md", "config.json", "model.safetensors"]
+    names = ["README.md", "ancestry.json", "config.json", "model.safetensors"]
+    assert sorted(os.listdir(tmp_path / "out")) == names
 
     tree = json.loads((tmp_path / "out" / "config.json").read_text())
     encoder = tree["encoder"]
