@@ -20,7 +20,7 @@ from tests.end_to_end.conftest import Corpora
 from tests.end_to_end.finetuning import VIDEOS, Hospital
 from tests.end_to_end.runs import log, newest
 from tests.helpers.handmade import HEIGHT, WIDTH, write_corpus
-from tests.helpers.ranks import finish
+from tests.helpers.ranks import finish, start
 
 SHORT = ("max_steps=4", "objective.encoder.patch_size=8", "objective.encoder.num_heads=2")
 
@@ -151,6 +151,34 @@ def test_contaminated_weights_are_refused_before_they_train(
     assert "expected weights that were trained on no video that they are judged by" in said
     assert "1 of 3 test videos: g (g by name: hip/g of" in said and "Traceback" not in said
     assert newest(folder / "refused") is None
+
+
+def test_a_probe_goes_by_the_same_and_keeps_what_it_compared(
+    seen: Path, hospital: Hospital, folder: Path
+) -> None:
+    def probed(name: str, *overrides: str) -> list[int]:
+        given = (
+            f"weights={seen}",
+            f"task={hospital.folder / 'phases.yaml'}",
+            f"labels={hospital.folder / 'labels'}",
+            f"data.corpus={hospital.folder / 'corpus'}",
+            f"run_dir={folder / name}",
+            *overrides,
+        )
+        return finish(
+            start(["probe", "probe_ridge", *given], 1, (folder / name).with_suffix(".log"))
+        )
+
+    assert probed("no_probe") == [1]
+    assert "1 of 3 test videos: g (g by name: hip/g of" in log(folder / "no_probe")
+    assert not (folder / "no_probe" / "predictions").exists()
+
+    # Where the test is not asked, only videos to validate on count
+    assert probed("val_alone", "test=false") == [0], log(folder / "val_alone")
+    assert probed("probe", "leaks=allow") == [0], log(folder / "probe")
+    for split in ("val", "test"):
+        assert {each["video"] for each in told(folder / "probe", split)["found"]} == {"g"}
+    assert len([*(folder / "probe" / "leaks").iterdir()]) == 1
 
 
 def test_where_it_is_allowed_the_clean_remainder_is_scored_beside_the_whole(

@@ -20,6 +20,7 @@ from surgstream.trainer.evaluation.tasks.opening import find_judged_task
 from surgstream.trainer.labelled.clips import TaskClips
 from surgstream.trainer.labelled.opening import open_task
 from surgstream.trainer.lineage.judging import (
+    JUDGED,
     judge_weights,
     log_verdict,
     outcomes_folder,
@@ -152,7 +153,7 @@ def _judged(recipe: ProbeRecipe) -> Mapping[str, Any]:
     """What was found of the task's videos in what the encoder was trained on, as JSON has it; rank 0 calls it.
 
     Raises:
-        EvaluationError: The encoder was trained on videos that the task validates or tests on.
+        EvaluationError: The encoder was trained on videos that it would be validated or tested on.
         SurgstreamError: See `judge_weights`.
     """
     task = find_judged_task(recipe.task)
@@ -166,7 +167,7 @@ def _judged(recipe: ProbeRecipe) -> Mapping[str, Any]:
         s3=recipe.data.s3,
     )
     log_verdict(found, task)
-    refuse_contaminated(found, task, recipe.leaks)
+    refuse_contaminated(found, task, recipe.leaks, JUDGED if recipe.test else ("val",))
     return to_json(found)
 
 

@@ -4,7 +4,7 @@ It reads states and manifests, and pictures where it must, but no weights: it ru
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from surgstream.shards.errors import ShardError
@@ -106,13 +106,25 @@ def judge(
     return search.verdict(tuple(splits))
 
 
-def refuse_contaminated(verdict: Verdict, task: TaskConfig, settings: LeaksConfig) -> None:
+def refuse_contaminated(
+    verdict: Verdict,
+    task: TaskConfig,
+    settings: LeaksConfig,
+    splits: Collection[str] = JUDGED,
+) -> None:
     """Refuse weights that have seen what they would be judged by, unless that is allowed.
+
+    Args:
+        verdict: What was found.
+        task: The task.
+        settings: What is allowed.
+        splits: The splits that are asked.
 
     Raises:
         EvaluationError: They have.
     """
-    told = _contaminated(verdict, task)
+    found = _contaminated(verdict, task)
+    told = {split: sentence for split, sentence in found.items() if split in splits}
     allowed = {"refuse": (), "allow_val": ("val",), "allow": JUDGED}[settings.found]
     if not told.keys() - {*allowed}:
         return
