@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from surgstream.launch.__main__ import main
-from surgstream.trainer.engine.checkpoint_files import read_state
+from surgstream.trainer.engine.checkpoint_files import read_state, state_bytes
 from surgstream.trainer.evaluation.predictions.stored import read_predictions
 from surgstream.trainer.lineage.ancestry import Ancestry, hashed_id
 from surgstream.trainer.lineage.reading import ancestry_of
@@ -129,6 +129,20 @@ def test_predictions_tell_what_was_found(tuned: Path) -> None:
         assert told(tuned, split)["found"] == [] and told(tuned, split)["unknown"] == []
     assert told(tuned)["by"] == ["names"] and not told(tuned)["all_pictures"]
     assert "leaks, test split: clean by names only" in log(tuned)
+
+
+@pytest.mark.parametrize("key", ["ancestry", "leaks"])
+def test_a_state_that_says_nonsense_of_leaks_is_not_resumed(
+    key: str, tuned: Path, hospital: Hospital, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(tuned, run_dir)
+    checkpoint = newest(run_dir)
+    assert checkpoint
+    state = read_state(checkpoint) | {key: {"found": "none"}}
+    (checkpoint / "state.json").write_bytes(state_bytes(state))
+    assert finish(hospital.begin(run_dir, 1, "max_steps=3")) == [1]
+    assert f"state.json: {key}: " in log(run_dir) and "Traceback" not in log(run_dir)
 
 
 def test_random_weights_are_clean(hospital: Hospital, folder: Path) -> None:

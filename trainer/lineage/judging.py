@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from surgstream.shards.errors import ShardError
+from surgstream.shards.leaks.findings import some_of
 from surgstream.shards.storage.stores import S3Config
 from surgstream.trainer.errors import EvaluationError
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
@@ -186,6 +187,16 @@ class _Search:
             self._asked = open_asked(corpus, self._task.dataset, self._videos, s3)
         except ShardError as error:
             self._notes.append(f"the pictures of the task's videos cannot be read: {error}")
+            return
+
+        there = {id for _, id in self._asked.videos.names}
+        missing = [id for id in self._videos if id not in there]
+        if missing:
+            self._all_pictures = False
+            self._notes.append(
+                f"{corpus} lacks {len(missing)} of the task's videos, whose pictures were not compared: "
+                f"{some_of(missing)}"
+            )
 
     def corpus(self, corpus: Corpus, cache: Path | None, *, with_pictures: bool) -> None:
         """Look for the videos in a corpus that was trained on."""
