@@ -13,7 +13,7 @@ from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.errors import CheckpointError
 from surgstream.trainer.export.folder.forms import ENCODER, PREDICTOR
 from surgstream.trainer.export.folder.record import ExportRecord, LayoutName
-from surgstream.trainer.lineage.ancestry import NOTHING, Ancestry
+from surgstream.trainer.lineage.ancestry import Ancestry
 from surgstream.trainer.lineage.reading import ancestry_in
 from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.models.layouts import Weights
@@ -29,8 +29,8 @@ class TrainedEncoder:
         averaged: Whether the encoder's are the moving average.
         step: The step of the training.
         clips_seen: The clips seen until then.
-        datasets: The datasets that it was drawn from at the end; empty where the checkpoint does not tell.
         ancestry: What it descends from.
+        datasets: The datasets that it was drawn from at the end; empty where the checkpoint does not tell.
     """
 
     recipe: TrainConfig
@@ -38,8 +38,8 @@ class TrainedEncoder:
     averaged: bool
     step: int
     clips_seen: int
+    ancestry: Ancestry
     datasets: tuple[DatasetReport, ...] = ()
-    ancestry: Ancestry = NOTHING
 
     def record(self, layout: LayoutName) -> ExportRecord:
         """The content of `config.json`, without the check."""
