@@ -67,7 +67,12 @@ MAY_IMPORT = {
     ),
     "trainer.evaluation": (
         "trainer.errors", "trainer.evaluation", "shards.labels", "shards.keyed_random", "shards.storage",
-        "shards.corpus.file",
+        "shards.corpus.file", "trainer.lineage.verdict",
+    ),
+    "trainer.lineage": (
+        "shards.corpus.hidden", "shards.errors", "shards.format", "shards.leaks", "shards.storage", "shards.workers",
+        "trainer.encoders.config", "trainer.engine.checkpoint_files", "trainer.errors", "trainer.evaluation.tasks",
+        "trainer.lineage", "trainer.models.config", "trainer.runs.files",
     ),
     "trainer.labelled": (
         "shards.reading", "shards.labels", "shards.order", "shards.storage", "trainer.errors", "trainer.batch",
@@ -90,13 +95,13 @@ MAY_IMPORT = {
     "trainer.readouts": (
         "shards.keyed_random", "shards.storage", "shards.progress", "trainer.errors", "trainer.batch", "trainer.data",
         "trainer.distributed", "trainer.encoders", "trainer.engine", "trainer.evaluation", "trainer.features",
-        "trainer.host", "trainer.labelled", "trainer.models", "trainer.readouts", "trainer.runs",
+        "trainer.host", "trainer.labelled", "trainer.lineage", "trainer.models", "trainer.readouts", "trainer.runs",
     ),
     "trainer.readouts.banks": (
         "shards.keyed_random", "shards.order", "shards.progress", "shards.reading.locations", "shards.storage.durable",
         "trainer.errors", "trainer.batch", "trainer.data", "trainer.distributed", "trainer.encoders", "trainer.engine",
-        "trainer.evaluation", "trainer.host.names", "trainer.labelled", "trainer.models", "trainer.readouts",
-        "trainer.runs.files", "trainer.session",
+        "trainer.evaluation", "trainer.host.names", "trainer.labelled", "trainer.lineage", "trainer.models",
+        "trainer.readouts", "trainer.runs.files", "trainer.session",
     ),
     "trainer.probing": (
         "shards.reading", "trainer.data", "trainer.distributed", "trainer.evaluation", "trainer.probing",
@@ -108,7 +113,8 @@ MAY_IMPORT = {
     ),
     "trainer.suite": (
         "shards.format.manifest", "shards.order.sequence", "shards.storage", "trainer.errors", "trainer.config",
-        "trainer.encoders.config", "trainer.engine.checkpoint_files", "trainer.evaluation", "trainer.model_sizes",
+        "trainer.model_sizes", "trainer.encoders.config", "trainer.engine.checkpoint_files", "trainer.evaluation",
+        "trainer.lineage",
         "trainer.readouts.config", "trainer.runs.files", "trainer.runs.growth", "trainer.suite",
     ),
     "trainer.engine": (
@@ -151,11 +157,11 @@ HEAVY = (
 # What login nodes run of `trainer`, beside every `config`: it imports nothing heavy, and of `trainer`
 # only its like.
 LEAN = (
-    "trainer.errors", "trainer.runs", "trainer.evaluation", "trainer.resume", "trainer.objectives.masking",
-    "trainer.engine.schedules", "trainer.engine.checkpoint_files", "trainer.commands.order", "trainer.commands.status",
-    "trainer.commands.status_page", "trainer.commands.describe", "trainer.commands.describe_table",
-    "trainer.commands.evaluate", "trainer.suite", "trainer.clip_tables", "trainer.estimates", "trainer.mixing",
-    "trainer.model_sizes",
+    "trainer.errors", "trainer.runs", "trainer.evaluation", "trainer.lineage", "trainer.resume",
+    "trainer.objectives.masking", "trainer.engine.schedules", "trainer.engine.checkpoint_files",
+    "trainer.commands.order", "trainer.commands.status", "trainer.commands.status_page", "trainer.commands.describe",
+    "trainer.commands.describe_table", "trainer.commands.leaks", "trainer.commands.evaluate", "trainer.suite",
+    "trainer.clip_tables", "trainer.estimates", "trainer.mixing", "trainer.model_sizes",
 )  # fmt: skip
 
 

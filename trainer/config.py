@@ -24,44 +24,12 @@ from surgstream.trainer.engine.config import (
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.evaluation.tasks.loading import find_task, label_space
 from surgstream.trainer.labelled.config import SelectConfig, TaskClipsConfig
+from surgstream.trainer.lineage.config import LeaksConfig, WarmStartConfig
 from surgstream.trainer.objectives.config import ObjectiveConfig, SupervisedConfig
 from surgstream.trainer.probing.config import ProbeConfig
 
 RUN_RECIPES = ("recipe.yaml", "config.yaml")
 """Files of a run directory: the recipe as it was submitted, and as the run resolved it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class WarmStartConfig:
-    """Weights that a run begins with; `warm_start: PATH` is short for all weights of one of our checkpoints.
-
-    Attributes:
-        weights: A checkpoint's directory (`checkpoints/step_00060000`), an export of `surgstream export`, or a
-            published .safetensors, .pth or .pt file.
-        layout: The naming of the weights: ours, that of the code of VideoMAE (also V2 and SurgRec-MAE), SurgVISTA or
-            V-JEPA 2 (also SurgRec-JEPA and SurgMotion), or that of transformers' `VideoMAEForPreTraining` or
-            `VJEPA2Model`.
-        parts: `all` expects every weight of the objective and no other; `encoder` takes the encoder alone.
-        prefix: The prefix of the weights' names, or its first words, where a published file holds several networks:
-            `model_ema`, `state_dict.student`. Null finds it.
-        moments: Take AdamW's moments over as well, where `all` parts come from one of our checkpoints; nothing else
-            has moments.
-    """
-
-    shorthand: ClassVar[str] = "weights"
-
-    weights: Folder
-    layout: Literal[
-        "surgstream",
-        "videomae",
-        "surgvista",
-        "vjepa2",
-        "transformers_videomae",
-        "transformers_vjepa2",
-    ] = "surgstream"
-    parts: Literal["all", "encoder"] = "all"
-    prefix: str | None = None
-    moments: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +52,7 @@ class TrainConfig:
         labels: The folder of the task's labels, or its `s3://` address; null takes those in `data.corpus`.
         clips: The labelled clips of the task, whose `clips.stride` takes the place of `data.stride`, which is 1 then.
         select: The weights that are tested.
+        leaks: The search for videos of the task in what its weights were trained on before.
         data: Clips.
         held_out: Videos for the held-out loss; null takes none.
         probe: A probe of the features while training; null has none.
@@ -101,6 +70,7 @@ class TrainConfig:
         "micro_batch_size",
         "max_steps",
         "compile",
+        "leaks",
         "held_out",
         "probe",
         "checkpoint",
@@ -137,6 +107,7 @@ class TrainConfig:
     labels: Anywhere | None = None
     clips: TaskClipsConfig = field(default_factory=TaskClipsConfig)
     select: SelectConfig = field(default_factory=SelectConfig)
+    leaks: LeaksConfig = field(default_factory=LeaksConfig)
     data: DataConfig
     held_out: HeldOutConfig | None = None
     probe: ProbeConfig | None = None

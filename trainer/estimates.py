@@ -26,6 +26,15 @@ MTTF_HOURS_OF_1024_GPUS = 7.9
 Machine Learning Research Clusters, HPCA 2025, arXiv:2410.21680); that of other jobs is inverse to their GPUs."""
 
 
+EVALUATION_TFLOPS = 300
+"""Operations a second that a GPU is taken to do in evaluations, in 10^12: some 30 % of what an H100 can in bf16."""
+
+
+def evaluation_hours(flops: float) -> float:
+    """Hours of one GPU that an evaluation's operations take."""
+    return flops / (EVALUATION_TFLOPS * 1e12) / 3600
+
+
 @dataclass(frozen=True, kw_only=True)
 class Failures:
     """How often a run fails, and what that costs.

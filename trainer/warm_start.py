@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from surgstream.configs.files import read_text
-from surgstream.trainer.config import WarmStartConfig
 from surgstream.trainer.engine.checkpoint import tensors
 from surgstream.trainer.engine.checkpoint_files import STATE, damage, read_state
 from surgstream.trainer.engine.config import OptimConfig
 from surgstream.trainer.errors import CheckpointError, ModelError
+from surgstream.trainer.lineage.config import WarmStartConfig
 from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.models.networks import WeightsFile, differences_between
 from surgstream.trainer.models.published import LAYOUTS, read_weights

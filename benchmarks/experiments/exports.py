@@ -26,6 +26,7 @@ from surgstream.trainer.export.comparing import fixed_clip, trained_features
 from surgstream.trainer.export.folder.record import LayoutName
 from surgstream.trainer.export.source import TrainedEncoder
 from surgstream.trainer.export.writing import publish
+from surgstream.trainer.lineage.ancestry import NOTHING
 from surgstream.trainer.models.predictor import Predictor
 from surgstream.trainer.models.vit import Encoder, initialise
 from surgstream.trainer.objectives.config import predictor_of
@@ -130,7 +131,9 @@ def random_source(recipe: str) -> TrainedEncoder:
         for parameter in networks.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.02)
     state = {name: parameter.detach() for name, parameter in networks.named_parameters()}
-    return TrainedEncoder(recipe=config, state=state, averaged=False, step=0, clips_seen=0)
+    return TrainedEncoder(
+        recipe=config, state=state, averaged=False, step=0, clips_seen=0, ancestry=NOTHING
+    )
 
 
 def material(source: TrainedEncoder) -> dict[str, Any]:

@@ -13,16 +13,12 @@ from surgstream.configs.files import write_atomically
 from surgstream.configs.loading import load
 from surgstream.configs.presets import find_preset
 from surgstream.trainer.config import load_recipe
+from surgstream.trainer.estimates import EVALUATION_TFLOPS as TFLOPS
+from surgstream.trainer.estimates import evaluation_hours
+from surgstream.trainer.finetuning.operations import finetuning_flops
 from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.models.vit import Encoder
-from surgstream.trainer.operations import (
-    TFLOPS,
-    EncoderSizes,
-    feature_flops,
-    finetuning_flops,
-    probe_flops,
-    to_hours,
-)
+from surgstream.trainer.readouts.banks.operations import EncoderSizes, feature_flops, probe_flops
 from surgstream.trainer.readouts.config import ProbeRecipe
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "gpu_hours.md"
@@ -92,19 +88,19 @@ def finetuning_hours(rows: Rows) -> float:
     """GPU-hours of fine-tuning SurgVISTA's ViT-B on a task, validation and test included."""
     path = find_preset("evaluate/protocols", rows.finetuning)
     config = load_recipe(str(path), [f"task={rows.task}", "warm_start=null"])
-    return to_hours(finetuning_flops(rows.by_split, config))
+    return evaluation_hours(finetuning_flops(rows.by_split, config))
 
 
 def probe_hours(rows: Rows, protocol: str, size: str) -> float:
     """GPU-hours of a bank of attentive probes of an encoder."""
     path = find_preset("evaluate/protocols", protocol)
     recipe = load(ProbeRecipe, str(path), _OPEN)
-    return to_hours(probe_flops(rows.by_split, recipe, _sizes(size)))
+    return evaluation_hours(probe_flops(rows.by_split, recipe, _sizes(size)))
 
 
 def feature_hours(rows: Rows, size: str) -> float:
     """GPU-hours of the features of all rows."""
-    return to_hours(feature_flops(rows.by_split, _sizes(size)))
+    return evaluation_hours(feature_flops(rows.by_split, _sizes(size)))
 
 
 def page() -> str:

@@ -21,12 +21,13 @@ from surgstream.benchmarks.support.harness import conditions
 from surgstream.configs.loading import load
 from surgstream.trainer.assembly import clip_source, training_corpus
 from surgstream.trainer.batch import ClipBatch
-from surgstream.trainer.config import TrainConfig, WarmStartConfig
+from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.distributed import RankInfo, leave
 from surgstream.trainer.engine.checkpoint import load_moments, save_checkpoint
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.joining import join
+from surgstream.trainer.lineage.config import WarmStartConfig
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.base import Objective
 from surgstream.trainer.resume import order_from

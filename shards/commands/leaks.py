@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 
 from surgstream.configs.errors import ConfigError
 from surgstream.shards.errors import LeakError
@@ -21,7 +22,7 @@ def run(words: argparse.Namespace) -> int:
         LeakError: --fail-on-leak was given, and a held-out video was found or could not be compared.
     """
     corpora = {uri: Manifest.load(open_storage(uri)) for uri in (words.train, *words.against)}
-    sources = _sources(corpora) if words.from_sources else {}
+    sources = sources_of(corpora) if words.from_sources else {}
     compared = compare(corpora, workers=words.workers or cores(), sources=sources)
     sys.stdout.write(as_json(compared) if words.json else as_text(compared))
     sys.stdout.flush()
@@ -51,8 +52,15 @@ def _fail_on_leak(train: str, compared: Compared) -> None:
         )
 
 
-def _sources(corpora: dict[str, Manifest]) -> dict[str, Sources]:
-    """Find the videos that corpora were packed from, by the plans that lie next to their shards."""
+def sources_of(corpora: Iterable[str]) -> dict[str, Sources]:
+    """Find the videos that corpora were packed from, by the plans that lie next to their shards.
+
+    Args:
+        corpora: Addresses; of several the first is that to train on.
+
+    Raises:
+        ConfigError: A corpus has no plan, or one of pseudonyms.
+    """
     found: dict[str, Sources] = {}
     # One side will do: a copy is found if many frames of one of its two videos are compared.
     for uri in list(corpora)[1:] or list(corpora):

@@ -10,7 +10,15 @@ from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.records import PackedVideo, Shard
 from surgstream.shards.inspection.packed_frames import Placed
 from surgstream.shards.leaks.candidates import Library, bands_of
-from surgstream.shards.leaks.findings import Compared, Doubtful, Leak, SharedInterval, Side, best_of
+from surgstream.shards.leaks.findings import (
+    Compared,
+    Doubtful,
+    Leak,
+    SharedInterval,
+    Side,
+    Way,
+    best_of,
+)
 from surgstream.shards.leaks.fingerprints import FRAMES
 from surgstream.shards.leaks.frames import find_equal
 from surgstream.shards.leaks.matching import Match, evidence_needed, find_matches, num_comparisons
@@ -74,7 +82,7 @@ def compare(
 
     Args:
         corpora: Manifests by address, first that to train on, then those that are held out.
-        workers: Processes at a time.
+        workers: Processes at a time; 1 is this one.
         sources: By address of a corpus, the files to look at instead of packed frames.
 
     Returns:
@@ -88,10 +96,12 @@ def compare(
     train = next(iter(corpora))
     tasks = _look_tasks(corpora, sources or {})
     frames = [task.shard.num_frames for task in tasks]
-    done = {
-        task.number: looks
-        for task, looks in run_all(_look, tasks, frames, workers=workers, label="leaks")
-    }
+    if workers == 1:
+        # Here, as a process of a daemon may start no other ones, and a new one takes seconds
+        done = {task.number: _look(task, lambda *_: None) for task in tasks}
+    else:
+        looked = run_all(_look, tasks, frames, workers=workers, label="leaks")
+        done = {task.number: looks for task, looks in looked}
 
     # In the order of the corpora again: the first `num_train` videos are those to train on.
     seen: list[ComparedVideo] = []
@@ -156,7 +166,7 @@ def _findings(
             score=1.0,
         )
 
-    def found(match: Match, way: str, more: int) -> Leak:
+    def found(match: Match, way: Way, more: int) -> Leak:
         one = seen[match.first]
         other = seen[match.second]
         first = match.first_start + match.first_phase / len(one.look.motion)
@@ -191,7 +201,7 @@ def _finding(
     starts: tuple[float, float],
     seconds: float,
     *,
-    way: str,
+    way: Way,
     pose: int,
     score: float,
 ) -> Leak:

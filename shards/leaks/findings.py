@@ -5,11 +5,12 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from surgstream.configs.loading import to_tree
 
 KINDS = ("held_out", "across", "within")
-WAYS = ("frames", "motion", "pictures")
+Way = Literal["frames", "motion", "pictures"]
 
 LISTED = 10
 """Names that the terminal shows of a list; JSON has them all."""
@@ -32,7 +33,7 @@ class Leak:
 
     Attributes:
         kind: One of KINDS.
-        way: One of WAYS: frames that are the same byte for byte, the same motion, single pictures that look the same.
+        way: Frames that are the same byte for byte, the same motion, single pictures that look the same.
         pose: The orientation of the one, seen from the other: upright, mirrored, or turned by half a turn.
         first: Of a video.
         second: Of another one.
@@ -40,7 +41,7 @@ class Leak:
     """
 
     kind: str
-    way: str
+    way: Way
     pose: str
     first: SharedInterval
     second: SharedInterval

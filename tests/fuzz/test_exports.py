@@ -15,6 +15,7 @@ from surgstream.trainer.export import load_encoder
 from surgstream.trainer.export.folder.record import CONFIG, LayoutName
 from surgstream.trainer.export.source import TrainedEncoder
 from surgstream.trainer.export.writing import publish
+from surgstream.trainer.lineage.ancestry import NOTHING
 from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.models.vit import Encoder
 from surgstream.trainer.objectives.config import VideoMaeConfig
@@ -44,7 +45,9 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     }
     out = tmp_path_factory.mktemp(layout) / "out"
     publish(
-        TrainedEncoder(recipe=recipe, state=state, averaged=False, step=1, clips_seen=1),
+        TrainedEncoder(
+            recipe=recipe, state=state, averaged=False, step=1, clips_seen=1, ancestry=NOTHING
+        ),
         out,
         layout,
     )

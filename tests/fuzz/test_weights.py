@@ -13,10 +13,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from surgstream.configs.errors import ConfigError
-from surgstream.trainer.config import WarmStartConfig
 from surgstream.trainer.encoders.choice import load_frozen
 from surgstream.trainer.encoders.config import FrozenConfig
 from surgstream.trainer.errors import ModelError
+from surgstream.trainer.lineage.config import WarmStartConfig
 from surgstream.trainer.models.config import Grid, TeacherConfig
 from surgstream.trainer.models.published import LAYOUTS
 from surgstream.trainer.models.teacher import load_teacher

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from surgstream.trainer.config import WarmStartConfig
 from surgstream.trainer.errors import ModelError
+from surgstream.trainer.lineage.config import WarmStartConfig
 from surgstream.trainer.models.published import LAYOUTS
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.base import Objective

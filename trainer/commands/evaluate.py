@@ -8,13 +8,13 @@ from pathlib import Path
 from surgstream.configs.files import write_atomically
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.evaluation.asking import ask, packed_by_presets, training_rows
-from surgstream.trainer.evaluation.reading import read_models
 from surgstream.trainer.evaluation.report.page import draw_page
 from surgstream.trainer.evaluation.report.result import to_json
 from surgstream.trainer.evaluation.report.table import draw_table
 from surgstream.trainer.evaluation.scoring import Truth, evaluate
 from surgstream.trainer.evaluation.tasks.loading import label_space
 from surgstream.trainer.evaluation.tasks.opening import find_judged_task, open_labels
+from surgstream.trainer.suite.predicted import read_models
 
 
 def run(words: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from surgstream.trainer.commands.preflight import preflight
 from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.data.loader import ClipLoader
 from surgstream.trainer.data.metrics import LoaderMetrics
+from surgstream.trainer.descent import descent_of
 from surgstream.trainer.device import tell_device
 from surgstream.trainer.distributed import (
     RankInfo,
@@ -44,6 +45,8 @@ from surgstream.trainer.finetuning.testing import FinalTest, check_untested
 from surgstream.trainer.finetuning.validation import selection_of
 from surgstream.trainer.health.gpus import NvmlGpu
 from surgstream.trainer.health.watch import HardwareWatch
+from surgstream.trainer.lineage.judging import log_verdict
+from surgstream.trainer.lineage.verdict import LEAKS
 from surgstream.trainer.mixing import report_mixing
 from surgstream.trainer.networks import build_engine, build_objective
 from surgstream.trainer.objectives.base import Objective
@@ -109,11 +112,9 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
     config = with_task(config, task) if task else config
     table = task.train.training_table if task else corpus
 
-    checkpoint = find_checkpoint(run_dir / CHECKPOINTS, config.resume.checkpoint)
-    progress = read_progress(checkpoint) if checkpoint else Progress(step=0, clips_seen=0, state={})
-    if task and not checkpoint:
-        from_main(partial(check_untested, run_dir))
+    checkpoint, progress = _standing(config)
     order = order_from(progress, config, table)
+    descent = from_main(lambda: descent_of(config, corpus, task, order, progress))
     truth = task.train.truth if task else None
     clips = clip_source(config, rank_info, table, config.data.augment, truth)
 
@@ -125,6 +126,8 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
     if rank_info.is_main:
         _log_start(config, rank_info, checkpoint, progress)
         report_mixing(order, config, table, progress, plan.last_step)
+        if task and descent.verdict:
+            log_verdict(descent.verdict, task.config)
 
     selection = selection_of(config, task, engine, objective, rank_info, plan, progress)
     state = _state(config, order, table, corpus)
@@ -136,7 +139,7 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
             objective,
             batches,
             plan=plan,
-            progress=replace(progress, state=state),
+            progress=replace(progress, state=state | descent.to_state()),
             rank_info=rank_info,
             run_dir=run_dir,
             reporting=_reporting(config, rank_info, batches, order, plan),
@@ -162,6 +165,18 @@ def _state(
     if not config.task:
         state["corpus_summary"] = to_tree(from_main(partial(summarise, corpus)))
     return state
+
+
+def _standing(config: TrainConfig) -> tuple[Path | None, Progress]:
+    """The checkpoint that a run resumes from, if there is one, and where it stands; collective."""
+    run_dir = Path(config.run_dir)
+    checkpoint = find_checkpoint(run_dir / CHECKPOINTS, config.resume.checkpoint)
+    if checkpoint:
+        return checkpoint, read_progress(checkpoint)
+
+    if config.task:
+        from_main(partial(check_untested, run_dir))
+    return None, Progress(step=0, clips_seen=0, state={})
 
 
 def _reporting(
@@ -215,7 +230,12 @@ def _test(config: TrainConfig, task: LearnedTask, trainer: Trainer) -> None:
     best = trainer.selection.best
     step = trainer.step if best is None else best
     test = FinalTest(
-        config=config, task=task, step=step, is_best=best is not None, rank_info=trainer.rank_info
+        config=config,
+        task=task,
+        step=step,
+        is_best=best is not None,
+        leaks=trainer.state[LEAKS],
+        rank_info=trainer.rank_info,
     )
     if not test.run(poll_stop):
         mark_stopped(guards.agreement, trainer.rank_info, trainer.run_dir, step=trainer.step)

@@ -2,9 +2,10 @@
 
 import argparse
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from surgstream.configs.loading import load
 from surgstream.shards.order.sequence import check_batch
@@ -15,8 +16,17 @@ from surgstream.trainer.encoders.base import FrozenEncoder
 from surgstream.trainer.encoders.choice import check_rate, load_frozen
 from surgstream.trainer.engine.loop import Guards
 from surgstream.trainer.engine.schedules import Progress
+from surgstream.trainer.evaluation.tasks.opening import find_judged_task
 from surgstream.trainer.labelled.clips import TaskClips
 from surgstream.trainer.labelled.opening import open_task
+from surgstream.trainer.lineage.judging import (
+    JUDGED,
+    judge_weights,
+    log_verdict,
+    outcomes_folder,
+    refuse_contaminated,
+)
+from surgstream.trainer.lineage.verdict import to_json
 from surgstream.trainer.readouts import on_features
 from surgstream.trainer.readouts.banks.probe import train_bank
 from surgstream.trainer.readouts.config import AttentiveConfig, LinearConfig, ProbeRecipe
@@ -109,6 +119,7 @@ def probe_with_bank(
     Raises:
         SurgstreamError: The data, the encoder, the state or the processes do not fit, or all heads diverged.
     """
+    leaks = from_main(partial(_judged, recipe))
     encoder = encoder or load_frozen(recipe.weights, recipe.encoder, recipe.seed)
     encoder = encoder.to(rank_info.device)
     corpus = open_corpus(recipe.data.corpus, recipe.data)
@@ -117,7 +128,7 @@ def probe_with_bank(
     )
     if rank_info.is_main:
         _warn_of_rate(recipe, task, encoder)
-    return train_bank(recipe, task, encoder, rank_info, make_guards)
+    return train_bank(recipe, task, encoder, rank_info, make_guards, leaks)
 
 
 def probe_features(
@@ -134,7 +145,30 @@ def probe_features(
             configure_logging(rank_info, Path(recipe.run_dir) / LOG)
         return make_guards()
 
-    return on_features.run(recipe, rank_info, begin, encoder)
+    leaks = from_main(partial(_judged, recipe))
+    return on_features.run(recipe, rank_info, begin, encoder, leaks)
+
+
+def _judged(recipe: ProbeRecipe) -> Mapping[str, Any]:
+    """What was found of the task's videos in what the encoder was trained on, as JSON has it; rank 0 calls it.
+
+    Raises:
+        EvaluationError: The encoder was trained on videos that it would be validated or tested on.
+        SurgstreamError: See `judge_weights`.
+    """
+    task = find_judged_task(recipe.task)
+    found = judge_weights(
+        recipe.weights,
+        task,
+        corpus=recipe.data.corpus,
+        known_as=recipe.encoder.known_as,
+        settings=recipe.leaks,
+        cache=outcomes_folder(recipe.run_dir),
+        s3=recipe.data.s3,
+    )
+    log_verdict(found, task)
+    refuse_contaminated(found, task, recipe.leaks, JUDGED if recipe.test else ("val",))
+    return to_json(found)
 
 
 def _warn_of_rate(recipe: ProbeRecipe, task: TaskClips, encoder: FrozenEncoder) -> None:

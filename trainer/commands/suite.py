@@ -13,6 +13,8 @@ from surgstream.configs.errors import SurgstreamError
 from surgstream.configs.files import write_atomically
 from surgstream.configs.loading import load
 from surgstream.shards.storage.addresses import absolute
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.estimates import EVALUATION_TFLOPS, evaluation_hours
 from surgstream.trainer.evaluation.report.numbers import NOTHING
 from surgstream.trainer.evaluation.report.result import to_json
 from surgstream.trainer.evaluation.tasks.loading import each_fold
@@ -109,18 +111,24 @@ def tell_plan(cells: Sequence[Cell], out: Path) -> str:
     page = "\n".join(columns(lines, left=6))
     return (
         f"{page}\n\n{len(cells)} cells, {len(todo)} runs to do, {total:.2g} GPU-hours "
-        "by counted operations at 300 TFLOP/s (docs/gpu_hours.md)\n"
+        f"by counted operations at {EVALUATION_TFLOPS} TFLOP/s (docs/gpu_hours.md)\n"
     )
 
 
 def count_hours(cell: Cell) -> float:
     """GPU-hours of a cell; NaN where its weights cannot be read, or torch is not installed."""
     try:
-        from surgstream.trainer.operations import cell_flops, to_hours
+        from surgstream.trainer.finetuning.operations import finetuning_flops
+        from surgstream.trainer.readouts.banks.operations import recipe_flops
     except ModuleNotFoundError:
         return math.nan
+
+    recipe, rows = cell.recipe, cell.data.num_rows
+    assert recipe
+    if isinstance(recipe, TrainConfig):
+        return evaluation_hours(finetuning_flops(rows, recipe))
     try:
-        return to_hours(cell_flops(cell))
+        return evaluation_hours(recipe_flops(rows, recipe))
     except SurgstreamError:
         return math.nan
 

@@ -1,7 +1,7 @@
 """What a frozen encoder is read from, and how it is run."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from surgstream.configs.ranges import Range
 from surgstream.trainer.models.config import MAX_PIXELS, EncoderConfig
@@ -29,8 +29,12 @@ class FrozenConfig:
             tells positions itself.
         num_frames: Frames of a clip; null is as many as it was trained with, 1 of image models.
         image_size: Height and width of a clip in pixels; null is what it was trained with.
+        known_as: Whose published weights these are, a family of `configs/evaluate/known_weights.yaml`: tells what they
+            were trained on, where they do not tell it themselves.
         autocast: `bf16` computes in bf16 where it is safe; `auto` does so on GPUs only; `none` is fp32 throughout.
     """
+
+    free_to_change: ClassVar[tuple[str, ...]] = ("known_as",)
 
     layout: Literal[
         "auto",
@@ -48,6 +52,7 @@ class FrozenConfig:
     shape: EncoderConfig | None = None
     num_frames: Annotated[int, Range(1, 4096)] | None = None
     image_size: Annotated[int, Range(1, MAX_PIXELS)] | None = None
+    known_as: str | None = None
     autocast: Literal["auto", "bf16", "none"] = "auto"
 
     def computes_in_bf16(self, *, on_gpu: bool) -> bool:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from surgstream.trainer.evaluation.metrics.catalogue import find_metric
 from surgstream.trainer.evaluation.metrics.confusion import confusions
@@ -11,13 +11,14 @@ from surgstream.trainer.evaluation.metrics.metric import Metric
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
 from surgstream.trainer.evaluation.metrics.statistic import Statistic, value_of
 from surgstream.trainer.evaluation.predictions.yardsticks import is_constant
-from surgstream.trainer.evaluation.report.result import Row, Value
+from surgstream.trainer.evaluation.report.result import Row, RowKind, Value
 from surgstream.trainer.evaluation.report.warnings import OUTSIDE
 from surgstream.trainer.evaluation.statistics.bootstrap import Interval, interval
 from surgstream.trainer.evaluation.statistics.seeds import mean_of_seeds, over_seeds
 from surgstream.trainer.evaluation.statistics.units import Units, units_of
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
 from surgstream.trainer.evaluation.tasks.plausible import impossible
+from surgstream.trainer.lineage.verdict import LeakMark
 
 ALWAYS_THE_SAME = "constant"
 """The mark of a model that predicts the same for every row."""
@@ -38,6 +39,7 @@ class Model:
         told: Sentences about what does not count.
         files: The SHA-256 of each file, by its name.
         about: What made the predictions.
+        leaks: Which of the videos it was trained on, as far as that is known; None where nobody asked.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Model:
     told: tuple[str, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
+    leaks: LeakMark | None = None
 
 
 class Scorer:
@@ -73,7 +76,7 @@ class Scorer:
             return []
         return [metric.compute(videos, self._space) for videos in seeds]
 
-    def row(self, model: Model, kind: Literal["model", "yardstick"] = "model") -> Row:
+    def row(self, model: Model, kind: RowKind = "model") -> Row:
         """All metrics of a model with their intervals, and those of each video."""
         values = {}
         per_video: dict[str, dict[str, float]] = {}
@@ -103,6 +106,7 @@ class Scorer:
             told=(*model.told, *cannot_be),
             files=model.files,
             about=model.about,
+            leaks=model.leaks,
         )
 
     def _confusion(self, videos: Videos) -> tuple[tuple[int, ...], ...]:

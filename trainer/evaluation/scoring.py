@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ from surgstream.trainer.evaluation.metrics.metric import Metric
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
 from surgstream.trainer.evaluation.predictions.common import on_common_rows
 from surgstream.trainer.evaluation.predictions.yardsticks import CONSTANT, yardsticks
+from surgstream.trainer.evaluation.remainder import compare_on_clean, remainder_of
 from surgstream.trainer.evaluation.report.result import Result, Row
 from surgstream.trainer.evaluation.report.warnings import warnings
 from surgstream.trainer.evaluation.scorer import ALWAYS_THE_SAME, Model, Scorer
@@ -58,18 +59,22 @@ def evaluate(
         space: What labels it has.
         models: The models, over the same videos; at least one.
         truth: The labels.
-        with_comparisons: Compare every other model with the first one.
+        with_comparisons: Compare every other model with the first one, also on the videos that none was trained on.
         packed_by: Presets that pack some of the videos for pretraining.
     """
     models = _on_common_rows(models)
     videos = models[0].seeds[0]
     scorer = Scorer(task, space, videos)
-    rows = [scorer.row(model) for model in models]
+    rows = [row for model in models for row in _rows_of(model, scorer, task, space)]
 
     made = yardsticks(truth.train, {video.video: video for video in videos}, space)
     for name, predicted in made.items():
         rows.append(scorer.row(Model(name=name, seeds=(predicted,)), kind="yardstick"))
     rows = _marked(rows, task.main)
+
+    comparisons = []
+    if with_comparisons:
+        comparisons = [*compare_models(scorer, models), *compare_on_clean(models, task, space)]
 
     names = "\n".join(video.video for video in videos)
     return Result(
@@ -86,7 +91,7 @@ def evaluate(
         labels=truth.where,
         labels_sha256=truth.sha256,
         rows=tuple(rows),
-        comparisons=tuple(compare_models(scorer, models)) if with_comparisons else (),
+        comparisons=tuple(comparisons),
         published=task.published,
         caveats=task.caveats,
         packed_by=dict(packed_by or {}),
@@ -96,6 +101,13 @@ def evaluate(
         ),
         versions=_versions(),
     )
+
+
+def _rows_of(model: Model, scorer: Scorer, task: TaskConfig, space: LabelSpace) -> Iterator[Row]:
+    """The row of a model, and that of the videos that it was not trained on where it was trained on some."""
+    yield scorer.row(model)
+    if remainder := remainder_of(model, task, space):
+        yield remainder
 
 
 def _on_common_rows(models: Sequence[Model]) -> list[Model]:

@@ -15,6 +15,8 @@ from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.errors import CheckpointError
 from surgstream.trainer.export.folder.forms import ENCODER, PREDICTOR
 from surgstream.trainer.export.folder.record import ExportRecord, LayoutName
+from surgstream.trainer.lineage.ancestry import Ancestry
+from surgstream.trainer.lineage.reading import ancestry_in
 from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.models.layouts import Weights
 
@@ -29,6 +31,7 @@ class TrainedEncoder:
         averaged: Whether the encoder's are the moving average.
         step: The step of the training.
         clips_seen: The clips seen until then.
+        ancestry: What it descends from.
         datasets: The datasets that it was drawn from at the end; empty where the checkpoint does not tell.
         summary: What the corpus had at the end; None where the checkpoint does not tell.
     """
@@ -38,6 +41,7 @@ class TrainedEncoder:
     averaged: bool
     step: int
     clips_seen: int
+    ancestry: Ancestry
     datasets: tuple[DatasetReport, ...] = ()
     summary: CorpusSummary | None = None
 
@@ -109,6 +113,7 @@ def read_source(checkpoint: Path, *, averaged: bool) -> TrainedEncoder:
         clips_seen=progress.clips_seen,
         datasets=_datasets(progress),
         summary=_summary(progress),
+        ancestry=ancestry_in(progress.state, str(checkpoint)),
     )
 
 

@@ -1,5 +1,6 @@
 """An exported folder: written next to its place, read again, and put there whole or not at all."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,8 @@ from surgstream.trainer.export.folder.forms import Form, form_for
 from surgstream.trainer.export.folder.record import CONFIG, ExportRecord, LayoutName, config_bytes
 from surgstream.trainer.export.recipe import RECIPE, recipe_bytes
 from surgstream.trainer.export.source import TrainedEncoder
+from surgstream.trainer.lineage.ancestry import for_others, to_json
+from surgstream.trainer.lineage.reading import ANCESTRY_FILE
 
 NOTHING_MORE = Told()
 """No licence and no results."""
@@ -92,10 +95,17 @@ def _files(record: ExportRecord, form: Form, source: TrainedEncoder) -> dict[str
         form.file: form.to_bytes(source.state, objective.encoder),
         CONFIG: _config(record, source),
         RECIPE: recipe_bytes(source.recipe),
+        ANCESTRY_FILE: _ancestry(source),
     }
     if record.layout == "transformers":
         written |= for_transformers.files(objective.encoder)
     return written
+
+
+def _ancestry(source: TrainedEncoder) -> bytes:
+    """What the encoder descends from, in a form that tells others no names and no places."""
+    tree = to_json(for_others(source.ancestry))
+    return (json.dumps(tree, indent=1) + "\n").encode()
 
 
 def _config(record: ExportRecord, source: TrainedEncoder) -> bytes:

@@ -2,7 +2,7 @@
 
 import logging
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from surgstream.trainer.finetuning.predicting import Predictor
 from surgstream.trainer.labelled.clips import SplitClips
 from surgstream.trainer.labelled.predicting import keep_predictions
 from surgstream.trainer.labelled.scoring import main_metric
+from surgstream.trainer.lineage.verdict import LEAKS
 from surgstream.trainer.networks import build_objective
 from surgstream.trainer.objectives.base import Objective
 from surgstream.trainer.objectives.supervised import Supervised
@@ -57,6 +58,7 @@ class FinalTest:
         task: Its task.
         step: The step of the weights that are tested.
         is_best: Whether they are the best on validation, or the last.
+        leaks: What was found of the task's videos in what the weights began with, as JSON has it.
         rank_info: This rank's place.
     """
 
@@ -64,6 +66,7 @@ class FinalTest:
     task: LearnedTask
     step: int
     is_best: bool
+    leaks: Mapping[str, Any]
     rank_info: RankInfo
 
     @property
@@ -166,6 +169,7 @@ class FinalTest:
             "view": config.clips.view,
             "segments": config.clips.segments,
             "clips": self.task.test.table.sha256,
+            LEAKS: self.leaks,
         }
 
     def _tell(self, about: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from surgstream.configs.places import Folder
 from surgstream.configs.ranges import Range
@@ -230,7 +230,10 @@ class TeacherConfig:
         normalise: Pass the features through a LayerNorm without parameters.
         dtype: Type of its weights. With `fp32` it computes in the student's precision; with `bf16`, in half the memory,
             in bf16 from the pixels to the features.
+        known_as: Whose weights those of the file are; see `warm_start.known_as`.
     """
+
+    free_to_change: ClassVar[tuple[str, ...]] = ("known_as",)
 
     model: str = "vit_large_patch16_224"
     weights: Folder | None = None
@@ -243,6 +246,7 @@ class TeacherConfig:
     norm_eps: Annotated[float, Range(1e-12, 1)] | None = None
     normalise: bool = False
     dtype: Literal["fp32", "bf16"] = "fp32"
+    known_as: str | None = None
 
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""

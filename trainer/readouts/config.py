@@ -9,6 +9,7 @@ from surgstream.configs.ranges import Range
 from surgstream.trainer.data.config import DataConfig
 from surgstream.trainer.encoders.config import FrozenConfig
 from surgstream.trainer.labelled.config import TaskClipsConfig
+from surgstream.trainer.lineage.config import LeaksConfig
 
 Rate = Annotated[float, Range(1e-12, 1e3)]
 Decay = Annotated[float, Range(0, 1e3)]
@@ -161,6 +162,7 @@ class ProbeRecipe:
         clips_per_epoch: Clips called an epoch; null is as many as the training videos have.
         max_clips_per_epoch: The most that null of `clips_per_epoch` calls an epoch, however many there are.
         validate_every_epochs: Epochs from one validation to the next; the best of all is taken.
+        leaks: The search for videos of the task in what the encoder was trained on.
         test: Ask the test videos, once, at the end; `false` chooses on validation alone, and a later start may ask.
         test_all: Test every head, and report the best on test as well, since some papers print it.
         save_every_minutes: Save when this much time has passed since the last save.
@@ -175,6 +177,7 @@ class ProbeRecipe:
         "labels",
         "features",
         "micro_batch_size",
+        "leaks",
         "test",
         "test_all",
         "save_every_minutes",
@@ -199,6 +202,7 @@ class ProbeRecipe:
     clips_per_epoch: Annotated[int, Range(1, 10**12)] | None = None
     max_clips_per_epoch: Annotated[int, Range(1, 10**12)] | None = None
     validate_every_epochs: Annotated[float, Range(1e-6, 1e6)] = 1.0
+    leaks: LeaksConfig = field(default_factory=LeaksConfig)
     test: bool = True
     test_all: bool = True
     save_every_minutes: Annotated[float, Range(0.001, 1e6)] = 15.0

@@ -2,7 +2,7 @@
 
 import logging
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from surgstream.trainer.features.extraction import extract_features
 from surgstream.trainer.features.opening import SPLITS, Extraction, open_extraction
 from surgstream.trainer.host.names import node_name
 from surgstream.trainer.labelled.clips import TaskClips
+from surgstream.trainer.lineage.verdict import LEAKS
 from surgstream.trainer.readouts.config import KnnConfig, ProbeRecipe, RidgeConfig, TemporalConfig
 from surgstream.trainer.readouts.fitted import fit_and_test
 from surgstream.trainer.readouts.sequences import TemporalGrid
@@ -37,6 +38,7 @@ def run(
     rank_info: RankInfo,
     make_guards: Callable[[], Guards],
     encoder: FrozenEncoder | None = None,
+    leaks: Mapping[str, Any] | None = None,
 ) -> bool:
     """Extract the features that are missing, train or fit the readout, choose on validation, and test once.
 
@@ -48,6 +50,7 @@ def run(
         rank_info: This rank's place; it has joined the others.
         make_guards: Makes what watches over the run; collective.
         encoder: The encoder; None reads that of the recipe.
+        leaks: What was found of the task's videos in what the encoder was trained on, as JSON; None is not known.
 
     Returns:
         Whether all is done; otherwise the run was asked to stop, and bears a mark.
@@ -70,7 +73,7 @@ def run(
 
     guards = make_guards()
     with closing(guards.agreement), closing(guards.profiler):
-        done = _run(recipe, extraction, rank_info, guards)
+        done = _run(recipe, extraction, rank_info, guards, leaks)
         if not done:
             _mark(recipe, rank_info, guards)
     # Rank 0 serves the store in which the others look until they have closed.
@@ -139,7 +142,13 @@ def features_recipe(recipe: ProbeRecipe) -> FeaturesRecipe:
     )
 
 
-def _run(recipe: ProbeRecipe, extraction: Extraction, rank_info: RankInfo, guards: Guards) -> bool:
+def _run(
+    recipe: ProbeRecipe,
+    extraction: Extraction,
+    rank_info: RankInfo,
+    guards: Guards,
+    leaks: Mapping[str, Any] | None,
+) -> bool:
     """Do all of it; false where the ranks were told to stop."""
     task = extraction.task
     assert task
@@ -155,7 +164,7 @@ def _run(recipe: ProbeRecipe, extraction: Extraction, rank_info: RankInfo, guard
     barrier()
 
     run_dir = Path(recipe.run_dir)
-    about = _about(recipe, extraction, task)
+    about = _about(recipe, extraction, task) | ({LEAKS: leaks} if leaks else {})
     readout = recipe.readout
     if isinstance(readout, TemporalConfig):
         grid = TemporalGrid(

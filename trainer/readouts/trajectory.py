@@ -19,6 +19,7 @@ from surgstream.trainer.encoders.config import RANDOM
 from surgstream.trainer.engine.checkpoint_files import STATE, checkpoint_of, damage, read_state
 from surgstream.trainer.errors import CheckpointError, EvaluationError, ModelError
 from surgstream.trainer.evaluation.tasks.opening import find_judged_task
+from surgstream.trainer.lineage.judging import outcomes_folder
 from surgstream.trainer.readouts.config import ProbeRecipe
 from surgstream.trainer.readouts.curve import RANDOM_STEP, Curve, CurvePoint
 from surgstream.trainer.readouts.results import GRID
@@ -214,7 +215,10 @@ class Trajectory:
 
     def _recipe_of(self, weights: Weights) -> ProbeRecipe:
         run_dir = self._run_dir / checkpoint_name(weights.step)
-        return replace(self._recipe, weights=weights.word, run_dir=str(run_dir))
+        # All checkpoints descend from the same corpora, which one of them need compare
+        cache = self._recipe.leaks.cache or str(outcomes_folder(str(self._run_dir)))
+        leaks = replace(self._recipe.leaks, cache=cache)
+        return replace(self._recipe, weights=weights.word, run_dir=str(run_dir), leaks=leaks)
 
     def _add(self, weights: Weights) -> None:
         value = read_val(self._run_dir / checkpoint_name(weights.step))

@@ -11,7 +11,6 @@ from surgstream.trainer.evaluation.comparing import compare_models
 from surgstream.trainer.evaluation.metrics.catalogue import find_metric
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
 from surgstream.trainer.evaluation.predictions.common import on_common_rows
-from surgstream.trainer.evaluation.reading import read_models
 from surgstream.trainer.evaluation.report.result import Result
 from surgstream.trainer.evaluation.scorer import Model, Scorer
 from surgstream.trainer.evaluation.scoring import Truth, evaluate
@@ -19,6 +18,7 @@ from surgstream.trainer.evaluation.tasks.config import TaskConfig
 from surgstream.trainer.evaluation.tasks.loading import find_task, label_space
 from surgstream.trainer.evaluation.tasks.opening import open_labels
 from surgstream.trainer.suite.cells import Cell, Places
+from surgstream.trainer.suite.predicted import read_models
 from surgstream.trainer.suite.running import read_cell
 
 

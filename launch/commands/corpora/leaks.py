@@ -26,6 +26,9 @@ missed (with two frames a second some of them, with one most), and the result sa
 --from-sources then decodes the videos that HELD_OUT was packed from, where they still lie, or those
 of TRAIN where there is no --against.
 
+With --task there is one corpus, that a task is learned and judged on: its training videos are
+compared with those to validate and to test on, and only these pairs are told.
+
 Each line gives a score, from 0, chance, to 1, the same; the kind of pair; both videos with the
 seconds that they share, within a few; and the way. Kinds: `held_out`, a leak; `across`, of two
 datasets of TRAIN; `within`, of one. The last two are no leaks: they make what they show weigh more
@@ -38,6 +41,7 @@ examples:
   surgstream leaks shards --against held_out s3://bucket/tests --fail-on-leak
   surgstream leaks shards --against held_out --from-sources
   surgstream leaks shards --against held_out --json > leaks.json
+  surgstream leaks shards/evaluate --task cholec80_phases --fail-on-leak
 
 exit status: 0 compared; 1 a corpus or a source could not be read, or with --fail-on-leak TRAIN
 shows what is held out or a held-out video could not be compared; 2 wrong arguments.
@@ -64,6 +68,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
 
     parser.add_argument(
+        "--task",
+        metavar="TASK",
+        help="a task's YAML file, or the name of one in configs/evaluate/tasks; with @FOLD one of "
+        "its folds: compare its training videos with its others, all of them in TRAIN",
+    )
+
+    parser.add_argument(
         "--from-sources", action="store_true", help="decode the videos that were packed; see above"
     )
     parser.add_argument(
@@ -80,6 +91,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     words = parser.parse_intermixed_args(argv)
     if words.train in words.against:
         parser.error(f"--against: expected other corpora than TRAIN, got {words.train}")
-    if words.fail_on_leak and not words.against:
-        parser.error("--fail-on-leak: expected --against as well")
+    if words.task and words.against:
+        parser.error("--task: expected no --against, as all videos of a task are in TRAIN")
+    if words.fail_on_leak and not (words.against or words.task):
+        parser.error("--fail-on-leak: expected --against or --task as well")
+    if words.task:
+        words.work = "surgstream.trainer.commands.leaks"
     return words

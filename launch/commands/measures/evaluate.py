@@ -20,6 +20,9 @@ PREDICTIONS are .npz files that surgstream wrote, or CSV files:
 Rows belong to labels by time; `frame`, from 0, may take the place of `second` with --fps. Every video
 of the split must be there, and a prediction for each of its labelled rows; what does not count is
 told. A model is called after its file, or NAME by NAME=FILE; files of one NAME are seeds of one model.
+
+Files that surgstream wrote tell which of the videos their weights had seen before: such a model is
+marked, and scored on the other videos beside all of them. Of other files that is unknown.
 """
 
 EPILOG = """\

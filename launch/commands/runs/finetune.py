@@ -18,6 +18,11 @@ best main metric, and predicts the test videos with them, once, at the end. Pred
 to predictions/test.npz and val.npz in the run directory, and `surgstream evaluate` scores them. A
 second start of a run that is done asks the test no more.
 
+Weights that were trained on videos which the task validates or tests on, by name or by pictures, are
+refused before anything is trained. leaks=allow takes them, and their results are marked; leaks=allow_val
+takes those that have seen videos to validate on alone; leaks.compare=names compares no pictures, for
+which every corpus behind the weights is read once.
+
 warm_start=null begins with random weights, as a yardstick. All else is as `surgstream pretrain`
 does it: the same command continues a run that was stopped or killed, on any number of ranks that
 divides the global batch; any key of the YAML can be overridden as section.key=value.

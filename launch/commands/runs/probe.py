@@ -25,6 +25,11 @@ every head scored on validation, test_all.json with what all heads score on test
 head.safetensors. The same command continues a run; SIGTERM, SIGUSR1 and Ctrl-C are heeded as by
 `surgstream pretrain`, and `surgstream status` tells how it stands.
 
+Weights that were trained on videos which the task validates or tests on, by name or by pictures, are
+refused before anything is trained. leaks=allow takes them, and their results are marked; leaks=allow_val
+takes those that have seen videos to validate on alone; leaks.compare=names compares no pictures, for
+which every corpus behind the weights is read once.
+
 weights is a checkpoint, a run directory, an export, a published file or folder, timm:MODEL, random
 or pixels.
 

@@ -127,7 +127,7 @@ def test_a_damaged_frame_is_named(corpora: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--fail-on-leak"], "--fail-on-leak: expected --against as well"),
+        (["--fail-on-leak"], "--fail-on-leak: expected --against or --task as well"),
         (["--against", "train"], "--against: expected other corpora than TRAIN"),
         (["--workers", "0"], "--workers: expected a whole number from 1 to 4096, got '0'"),
     ],

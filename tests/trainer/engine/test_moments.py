@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from surgstream.trainer.config import WarmStartConfig
 from surgstream.trainer.engine.checkpoint import (
     load_averages,
     load_moments,
@@ -20,6 +19,7 @@ from surgstream.trainer.engine.checkpoint import (
 from surgstream.trainer.engine.config import OptimConfig, ParallelConfig
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.zero import ZeroEngine
+from surgstream.trainer.lineage.config import WarmStartConfig
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.base import Objective
 from surgstream.trainer.objectives.config import ObjectiveConfig

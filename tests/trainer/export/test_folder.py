@@ -60,6 +60,7 @@ def test_the_folder_says_what_a_user_must_know(saved: Saved, tmp_path: Path) -> 
     assert sorted(os.listdir(tmp_path)) == ["out"]
     assert sorted(os.listdir(tmp_path / "out")) == [
         "README.md",
+        "ancestry.json",
         "config.json",
         "model.safetensors",
         "recipe.yaml",

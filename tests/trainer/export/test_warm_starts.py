@@ -8,8 +8,8 @@ import torch
 
 from surgstream.launch.commands import run
 from surgstream.trainer.commands.export import export
-from surgstream.trainer.config import WarmStartConfig
 from surgstream.trainer.errors import ModelError
+from surgstream.trainer.lineage.config import WarmStartConfig
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.warm_start import warm_start
 from tests.trainer.export.saved import CONFIGS, Saved, clips_for, features

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from surgstream.trainer.config import WarmStartConfig
 from surgstream.trainer.errors import ModelError
+from surgstream.trainer.lineage.config import WarmStartConfig
 from surgstream.trainer.models.config import (
     DecoderConfig,
     EncoderConfig,

@@ -53,6 +53,7 @@ def words(folder: Path, run_dir: Path, *overrides: str) -> list[str]:
         f"labels={folder / 'labels'}",
         f"data.corpus={folder / 'shards'}",
         f"run_dir={run_dir}",
+        "leaks=allow",  # the pretraining sees all videos of the task
         *overrides,
     ]
 

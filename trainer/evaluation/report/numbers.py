@@ -1,12 +1,14 @@
 """Numbers of results in words."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from surgstream.trainer.evaluation.report.result import Result, Value
 
 NOTHING = "–"
+
+_SHOWN = 8
 
 
 def shown(value: float, metric: Mapping[str, Any]) -> str:
@@ -30,6 +32,13 @@ def interval(low: float, high: float, metric: Mapping[str, Any]) -> str:
 def counted(number: int, thing: str) -> str:
     """A number of things, such as `1 video` and `1,234 videos`."""
     return f"{number:,} {thing}" + ("" if number == 1 else "s")
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    rest = len(names) - _SHOWN
+    more = f" and {rest:,} more" if rest > 0 else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def facts(result: Result) -> str:

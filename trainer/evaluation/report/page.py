@@ -10,12 +10,16 @@ from surgstream.trainer.evaluation.metrics.samples import LabelSpace, ScoredVide
 from surgstream.trainer.evaluation.report.confusion import draw_confusion
 from surgstream.trainer.evaluation.report.document import whole_page
 from surgstream.trainer.evaluation.report.numbers import NOTHING, counted, facts, interval, shown
-from surgstream.trainer.evaluation.report.reliability import draw_reliability, reliability
+from surgstream.trainer.evaluation.report.reliability import draw_reliabilities
 from surgstream.trainer.evaluation.report.result import Compared, Result, Row
 from surgstream.trainer.evaluation.report.ribbons import choose_cases, draw_case, legend
 from surgstream.trainer.evaluation.report.table import heading, main_first, published_values, told
 
 _FIRST_METRICS = 8
+
+_LEAKS = "whether a model was trained on some of these videos"
+
+_MAX_SIGHTINGS = 20
 
 _MAX_VIDEOS = 200
 """Videos in the table of videos; `result.json` has all."""
@@ -52,7 +56,7 @@ def draw_sections(
         _ribbons(models, space),
         _classes(result),
         _confusions(models, space),
-        _reliabilities(models, space),
+        draw_reliabilities(models, space),
         _videos(result),
         _notes(result),
     ]
@@ -99,6 +103,9 @@ def _score_lines(metrics: Sequence[str], result: Result) -> list[str]:
         heads.append(_cell(f"{escape(row.name)}{marks}", row.kind, "th"))
 
     lines = [f"<tr><th></th>{''.join(heads)}</tr>\n"]
+    if any(row.leaks for row in result.rows):
+        marks = "".join(map(_leak_mark, result.rows))
+        lines.append(f'<tr><td title="{_LEAKS}">leaks</td>{marks}</tr>\n')
     for metric in metrics:
         cells = [_value(row, metric, result) for row in result.rows]
         kind = ' class="main"' if metric == result.main else ""
@@ -106,6 +113,15 @@ def _score_lines(metrics: Sequence[str], result: Result) -> list[str]:
         name = f'<td title="{title}">{escape(heading(result, metric))}</td>'
         lines.append(f"<tr{kind}>{name}{''.join(cells)}</tr>\n")
     return lines
+
+
+def _leak_mark(row: Row) -> str:
+    """A cell that says which videos a model was trained on, and to who hovers over it how that was found."""
+    if row.leaks is None:
+        return _cell(NOTHING, row.kind)
+    how = escape("; ".join(row.leaks.how[:_MAX_SIGHTINGS]))
+    says = escape(row.leaks.says)
+    return f'<td class="{row.kind}" title="{how}"><span class="mark {row.leaks.mark}">{says}</span></td>'
 
 
 def _value(row: Row, metric: str, result: Result) -> str:
@@ -225,25 +241,6 @@ def _confusions(models: Mapping[str, Sequence[ScoredVideo]], space: LabelSpace) 
         )
     said = "Down: what is true. Across: what was predicted, in per cent of the true class."
     return f"<h2>Confusion</h2>\n<p class=soft>{said}</p>\n{''.join(parts)}"
-
-
-def _reliabilities(models: Mapping[str, Sequence[ScoredVideo]], space: LabelSpace) -> str:
-    if space.kind != "class":
-        return ""
-    figures = []
-    for name, videos in models.items():
-        found = reliability(videos)
-        if found is None:
-            figures.append(f"<figure><figcaption>{escape(name)}: no scores</figcaption></figure>")
-            continue
-        said = (
-            f"{name}: expected calibration error {100 * found.error:.1f} %, probabilities "
-            f"{'as given' if found.by == 'as given' else 'by softmax of the scores'}"
-        )
-        figures.append(
-            f"<figure>{draw_reliability(found)}<figcaption>{escape(said)}</figcaption></figure>"
-        )
-    return f'<h2>Reliability</h2>\n<div class="plots">{"".join(figures)}</div>\n'
 
 
 def _videos(result: Result) -> str:

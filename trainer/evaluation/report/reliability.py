@@ -1,12 +1,13 @@
 """Whether a model's confidence is its accuracy: the reliability curve, and the expected calibration error."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 import numpy.typing as npt
 
-from surgstream.trainer.evaluation.metrics.samples import ScoredVideo
+from surgstream.trainer.evaluation.metrics.samples import LabelSpace, ScoredVideo
 
 NUM_BINS = 15
 
@@ -71,6 +72,26 @@ def softmax(scores: Floats) -> Floats:
     exponentials = np.exp(scores - scores.max(1, keepdims=True))
     probabilities: Floats = exponentials / exponentials.sum(1, keepdims=True)
     return probabilities
+
+
+def draw_reliabilities(models: Mapping[str, Sequence[ScoredVideo]], space: LabelSpace) -> str:
+    """Draw the reliability of each model, of a task with one class a row; nothing of others."""
+    if space.kind != "class":
+        return ""
+    figures = []
+    for name, videos in models.items():
+        found = reliability(videos)
+        if found is None:
+            figures.append(f"<figure><figcaption>{escape(name)}: no scores</figcaption></figure>")
+            continue
+        said = (
+            f"{name}: expected calibration error {100 * found.error:.1f} %, probabilities "
+            f"{'as given' if found.by == 'as given' else 'by softmax of the scores'}"
+        )
+        figures.append(
+            f"<figure>{draw_reliability(found)}<figcaption>{escape(said)}</figcaption></figure>"
+        )
+    return f'<h2>Reliability</h2>\n<div class="plots">{"".join(figures)}</div>\n'
 
 
 def draw_reliability(found: Reliability) -> str:

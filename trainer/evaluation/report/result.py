@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from surgstream.trainer.evaluation.tasks.config import Published
+from surgstream.trainer.lineage.verdict import LeakMark
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,10 @@ class Value:
     seeds: tuple[float, ...] = ()
 
 
+RowKind = Literal["model", "remainder", "yardstick"]
+"""A model; a model again, on the videos that it was not trained on; or what anybody could predict."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """A row of the table: a model, or a yardstick.
@@ -49,10 +54,11 @@ class Row:
         told: Sentences about its predictions.
         files: The SHA-256 of each file of predictions, by its name.
         about: What made the predictions, as their maker tells it.
+        leaks: Of a model which of the videos it was trained on, as far as that is known.
     """
 
     name: str
-    kind: Literal["model", "yardstick"]
+    kind: RowKind
     values: dict[str, Value]
     per_video: dict[str, dict[str, float]]
     marks: tuple[str, ...] = ()
@@ -60,6 +66,7 @@ class Row:
     told: tuple[str, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
+    leaks: LeakMark | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +113,7 @@ class Result:
         videos_sha256: The SHA-256 of the videos' ids.
         labels: Where the labels came from.
         labels_sha256: The SHA-256 of all label files that were read.
-        rows: Models, then yardsticks.
+        rows: Models, each that was trained on some of the videos with its remainder behind it, then yardsticks.
         comparisons: Pairs of models.
         published: Published values.
         caveats: Caveats of published values by letter.

@@ -18,6 +18,10 @@ _MAX_UNDEFINED = 8
 """Sentences in a line about what is left out; `result.json` has all."""
 
 
+_MAX_SIGHTINGS = 8
+"""Sentences in a line about how videos were found; `result.json` has all."""
+
+
 def draw_table(result: Result) -> str:
     """Write a result as Markdown: models and yardsticks with intervals, comparisons, published values, and notes."""
     parts = [f"# {result.title}\n", f"{facts(result)}. In brackets 95 % intervals.\n"]
@@ -55,8 +59,10 @@ def _scores(result: Result) -> Iterator[tuple[str, ...]]:
     names = []
     for row in result.rows:
         marks = "".join(f" ({mark})" for mark in row.marks)
-        names.append(f"{row.name}{marks}" if row.kind == "model" else f"*{row.name}*")
+        names.append(f"*{row.name}*" if row.kind == "yardstick" else f"{row.name}{marks}")
     yield ("", *names)
+    if any(row.leaks for row in result.rows):
+        yield ("leaks", *(row.leaks.says if row.leaks else NOTHING for row in result.rows))
 
     for metric in main_first(result):
         name = heading(result, metric)
@@ -102,7 +108,7 @@ def _published(result: Result) -> Iterator[tuple[str, ...]]:
 
 
 def told(result: Result) -> Iterator[str]:
-    """Which videos corpora pack for pretraining, and what of the predictions does not count."""
+    """Which videos corpora pack for pretraining, what of predictions does not count, and what models have seen."""
     for preset, ids in result.packed_by.items():
         yield (
             f"the corpus {preset} of configs/pack packs {counted(len(ids), 'video')} of this task for "
@@ -110,6 +116,11 @@ def told(result: Result) -> Iterator[str]:
         )
     for row in result.models:
         yield from (f"{row.name}: {sentence}" for sentence in row.told)
+        if row.leaks and row.leaks.how:
+            num_more = len(row.leaks.how) - _MAX_SIGHTINGS
+            more = f"; and {num_more} more in result.json" if num_more > 0 else ""
+            how = "; ".join(row.leaks.how[:_MAX_SIGHTINGS])
+            yield f"{row.name}: {row.leaks.says}: {how}{more}"
 
 
 def _undefined(result: Result) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from surgstream.trainer.evaluation.report.numbers import some_of
 from surgstream.trainer.evaluation.report.result import Row
 from surgstream.trainer.evaluation.statistics.bootstrap import FEW_UNITS
 from surgstream.trainer.evaluation.statistics.units import Units
@@ -27,6 +28,9 @@ def warnings(rows: Sequence[Row], units: Units, split: str, *, has_train: bool) 
     for row in rows:
         if "constant" in row.marks:
             yield f"{row.name} predicts the same for every row of all videos"
+        if row.leaks and row.leaks.mark == "contaminated":
+            count = len(row.leaks.videos)
+            yield f"{row.name} was trained on {count} of these videos: {some_of(row.leaks.videos)}"
     if split != "test":
         yield f"these are the videos of the {split} split, by which models are chosen"
 

@@ -14,6 +14,7 @@ from surgstream.trainer.encoders.base import FrozenEncoder
 from surgstream.trainer.engine.schedules import TrainingPlan
 from surgstream.trainer.evaluation.metrics.metric import Metric
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
+from surgstream.trainer.lineage.verdict import LEAKS
 from surgstream.trainer.readouts.banks.adamw import StackedAdamW
 from surgstream.trainer.readouts.banks.bank import HeadBank
 from surgstream.trainer.readouts.banks.choosing import Choice, Head, Validation, choose, history_to
@@ -45,6 +46,7 @@ class Parts:
         test: Predicts the test videos.
         flops_per_clip: Floating point operations of a training clip.
         entries: What a state holds that never changes: order, manifest, recipe, encoder.
+        leaks: What was found of the task's videos in what the encoder was trained on, as JSON; None is not known.
     """
 
     recipe: ProbeRecipe
@@ -63,6 +65,7 @@ class Parts:
     test: Judge
     flops_per_clip: int
     entries: Mapping[str, Any]
+    leaks: Mapping[str, Any] | None = None
 
     @property
     def run_dir(self) -> Path:
@@ -97,6 +100,7 @@ class Parts:
             "epoch": standing.clips_seen / self.plan.draws_per_epoch,
             "lr": self.heads[head].lr,
             "weight_decay": self.heads[head].weight_decay,
+            **({LEAKS: self.leaks} if self.leaks else {}),
         }
 
 

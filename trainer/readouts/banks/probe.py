@@ -1,8 +1,9 @@
 """A probe whose readout is a bank of heads, from its recipe to its predictions."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def train_bank(
     encoder: FrozenEncoder,
     rank_info: RankInfo,
     make_guards: Callable[[], Guards],
+    leaks: Mapping[str, Any] | None = None,
 ) -> bool:
     """Train a bank of heads to its end, from its newest state, and test it once, where that is wanted.
 
@@ -53,6 +55,7 @@ def train_bank(
         encoder: The encoder, on the device.
         rank_info: This rank's place; it has joined the others.
         make_guards: Makes what watches over the run, right before its first step; collective.
+        leaks: What was found of the task's videos in what the encoder was trained on, as JSON; None is not known.
 
     Returns:
         Whether all is done; otherwise the run was asked to stop, has saved, and bears a mark.
@@ -78,7 +81,7 @@ def train_bank(
     else:
         from_main(lambda: check_results(recipe))
 
-    parts = build_parts(recipe, task, encoder, rank_info, entries)
+    parts = replace(build_parts(recipe, task, encoder, rank_info, entries), leaks=leaks)
     standing = _restore(checkpoint, progress, parts) if checkpoint else fresh_standing(parts)
     from_main(lambda: prepare_run_dir(recipe, rank_info, progress))
     if rank_info.is_main:

@@ -1,21 +1,15 @@
-"""Floating point operations of an evaluation, counted from shapes: what GPU-hours are reckoned from."""
+"""Floating point operations of a probe, counted from shapes: what GPU-hours are reckoned from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 
-from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.encoders.choice import load_frozen
 from surgstream.trainer.labelled.config import VIEWS, TaskClipsConfig
-from surgstream.trainer.objectives.choice import build_on_meta
 from surgstream.trainer.readouts.banks.choosing import heads_of
 from surgstream.trainer.readouts.banks.heads import AttentiveHeads
 from surgstream.trainer.readouts.config import AttentiveConfig, LinearConfig, ProbeRecipe
-from surgstream.trainer.suite.cells import Cell
-
-TFLOPS = 300
-"""Operations a second that a GPU is taken to do, in 10^12: some 30 % of what an H100 can in bf16."""
 
 Rows = Mapping[str, int]
 """Labelled rows of `train`, `val` and `test`."""
@@ -36,35 +30,17 @@ class EncoderSizes:
     embed_dim: int
 
 
-def cell_flops(cell: Cell) -> float:
-    """Operations of a cell. Of a probe its encoder is read, on the CPU.
+def recipe_flops(rows: Rows, recipe: ProbeRecipe) -> float:
+    """Operations of a probe, whose encoder is read on the CPU.
 
     Raises:
-        ModelError: Its weights cannot be read.
+        ModelError: It cannot be read.
     """
-    recipe = cell.recipe
-    assert recipe
-    rows = cell.data.num_rows
-    if isinstance(recipe, TrainConfig):
-        return finetuning_flops(rows, recipe)
-
     encoder = load_frozen(recipe.weights, recipe.encoder, recipe.seed)
     sizes = EncoderSizes(encoder.flops(), encoder.grid.num_tokens, encoder.embed_dim)
     if isinstance(recipe.readout, AttentiveConfig | LinearConfig):
         return probe_flops(rows, recipe, sizes)
     return feature_flops(rows, sizes)
-
-
-def finetuning_flops(rows: Rows, config: TrainConfig) -> float:
-    """Operations of fine-tuning on a task, validation and test included."""
-    objective = build_on_meta(config.objective)
-    of_training = sum(objective.flops().values())
-    of_forward = objective.encoder.flops(objective.num_tokens, backward=False)
-
-    trained = config.epochs * (config.clips_per_epoch or rows["train"])
-    validations = config.epochs / config.select.every_epochs
-    judged = (validations + 1) * rows["val"] + rows["test"]
-    return trained * of_training + judged * _num_views(config.clips) * of_forward
 
 
 def probe_flops(rows: Rows, recipe: ProbeRecipe, encoder: EncoderSizes) -> float:
@@ -76,7 +52,7 @@ def probe_flops(rows: Rows, recipe: ProbeRecipe, encoder: EncoderSizes) -> float
         of_head = head.flops(encoder.num_tokens)
         num_heads = len(heads_of(recipe.readout.grid))
 
-    views = _num_views(recipe.clips)
+    views = num_views(recipe.clips)
     trained = recipe.epochs * recipe.draws_per_epoch(rows["train"])
     validated = recipe.epochs / recipe.validate_every_epochs * rows["val"] * views
     tested = rows["test"] * views
@@ -92,10 +68,6 @@ def feature_flops(rows: Rows, encoder: EncoderSizes) -> float:
     return (rows["train"] + rows["val"] + rows["test"]) * encoder.flops
 
 
-def to_hours(flops: float) -> float:
-    """Hours of one GPU."""
-    return flops / (TFLOPS * 1e12) / 3600
-
-
-def _num_views(clips: TaskClipsConfig) -> int:
+def num_views(clips: TaskClipsConfig) -> int:
+    """How often a clip is seen when it is judged."""
     return len(VIEWS[clips.view]) * clips.segments

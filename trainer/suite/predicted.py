@@ -1,4 +1,4 @@
-"""The models whose predictions are scored, as their files tell them."""
+"""The models whose predictions are scored, as their files tell them, with what is known of leaks."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +10,8 @@ from surgstream.trainer.evaluation.predictions.stored import Predictions, read_p
 from surgstream.trainer.evaluation.predictions.tables import read_table
 from surgstream.trainer.evaluation.scorer import Model
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
+from surgstream.trainer.lineage.verdict import LEAKS, told_by
+from surgstream.trainer.lineage.verdict import together as join_verdicts
 
 
 def read_models(
@@ -43,15 +45,24 @@ def read_models(
         told: list[str] = []
         digests = {}
         about: dict[str, Any] = {}
+        verdicts = []
         for parts in of_seeds:
             found = [_read(path, task, space, fps) for path in parts]
             for path, predictions in zip(parts, found, strict=True):
                 digests[str(path)] = predictions.sha256
-                about |= predictions.about
+                verdicts.append(told_by(predictions.about))
+                about |= {key: value for key, value in predictions.about.items() if key != LEAKS}
             videos, sentences = match(together(found), asked, space)
             seeds.append(videos)
             told += sentences
-        yield Model(name=name, seeds=tuple(seeds), told=tuple(told), files=digests, about=about)
+        yield Model(
+            name=name,
+            seeds=tuple(seeds),
+            told=tuple(told),
+            files=digests,
+            about=about,
+            leaks=join_verdicts(verdicts).on(asked.split, asked.videos),
+        )
 
 
 def _read(path: Path, task: TaskConfig, space: LabelSpace, fps: float | None) -> Predictions:

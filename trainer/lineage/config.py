@@ -1,0 +1,64 @@
+"""Weights that a run begins with, and what becomes of a run whose weights have seen what they are judged by."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from surgstream.configs.places import Folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmStartConfig:
+    """Weights that a run begins with; `warm_start: PATH` is short for all weights of one of our checkpoints.
+
+    Attributes:
+        weights: A checkpoint's directory (`checkpoints/step_00060000`), an export of `surgstream export`, or a
+            published .safetensors, .pth or .pt file.
+        layout: The naming of the weights: ours, that of the code of VideoMAE (also V2 and SurgRec-MAE), SurgVISTA or
+            V-JEPA 2 (also SurgRec-JEPA and SurgMotion), or that of transformers' `VideoMAEForPreTraining` or
+            `VJEPA2Model`.
+        parts: `all` expects every weight of the objective and no other; `encoder` takes the encoder alone.
+        prefix: The prefix of the weights' names, or its first words, where a published file holds several networks:
+            `model_ema`, `state_dict.student`. Null finds it.
+        moments: Take AdamW's moments over as well, where `all` parts come from one of our checkpoints; nothing else
+            has moments.
+        known_as: Whose published weights they are, a family of `configs/evaluate/known_weights.yaml`: tells what they
+            were trained on. Null is not known, unless they tell it themselves as ours do.
+    """
+
+    shorthand: ClassVar[str] = "weights"
+    free_to_change: ClassVar[tuple[str, ...]] = ("known_as",)
+
+    weights: Folder
+    layout: Literal[
+        "surgstream",
+        "videomae",
+        "surgvista",
+        "vjepa2",
+        "transformers_videomae",
+        "transformers_vjepa2",
+    ] = "surgstream"
+    parts: Literal["all", "encoder"] = "all"
+    prefix: str | None = None
+    moments: bool = True
+    known_as: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaksConfig:
+    """The search for videos to validate or test on in what weights descend from; `leaks: allow` is short for its first.
+
+    Attributes:
+        found: `refuse` ends a run before it trains where there are such videos; `allow` marks its results, and scores
+            the other videos beside all of them; `allow_val` does so where they are videos to validate on alone.
+        compare: `pictures` compares names, and then the pictures of these videos with those of every corpus that the
+            weights descend from and that can be read: all of such a corpus is read once, and the outcome kept.
+            `names` compares names alone.
+        cache: Where outcomes are kept, so that a later run need not compare the same videos again; null is the folder
+            `leaks` in the run directory.
+    """
+
+    shorthand: ClassVar[str] = "found"
+
+    found: Literal["refuse", "allow_val", "allow"] = "refuse"
+    compare: Literal["pictures", "names"] = "pictures"
+    cache: Folder | None = None
