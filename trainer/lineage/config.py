@@ -48,8 +48,9 @@ class LeaksConfig:
     """The search for videos to validate or test on in what weights descend from; `leaks: allow` is short for its first.
 
     Attributes:
-        found: `refuse` ends a run before it trains where there are such videos; `allow` marks its results, and scores
-            the other videos beside all of them; `allow_val` does so where they are videos to validate on alone.
+        found: `allow_val` ends a run before it trains where there are such videos to test on. Those to validate on may
+            be, as corpora for pretraining have a task's official training videos, of which these are a part; `refuse`
+            ends it for them as well. `allow` marks its results, and scores the other videos beside all of them.
         compare: `pictures` compares names, and then the pictures of these videos with those of every corpus that the
             weights descend from and that can be read: all of such a corpus is read once, and the outcome kept.
             `names` compares names alone.
@@ -59,6 +60,6 @@ class LeaksConfig:
 
     shorthand: ClassVar[str] = "found"
 
-    found: Literal["refuse", "allow_val", "allow"] = "refuse"
+    found: Literal["refuse", "allow_val", "allow"] = "allow_val"
     compare: Literal["pictures", "names"] = "pictures"
     cache: Folder | None = None

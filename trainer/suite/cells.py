@@ -22,6 +22,8 @@ from surgstream.trainer.suite.models import SuiteModel
 
 CELLS = "cells"
 FEATURES = "features"
+LEAKS = "leaks"
+"""Folders of a suite: its runs, and what they share."""
 
 _ON_FEATURES = RidgeConfig | KnnConfig | TemporalConfig
 _KEY_DIGITS = 12
@@ -29,7 +31,7 @@ _KEY_DIGITS = 12
 _DECIDES_NOTHING = (
     "run_dir", "labels", "features", "weights", "warm_start.weights", "protocol", "task", "checkpoint", "metrics",
     "resume", "timeout_seconds", "report_every_steps", "save_every_minutes", "data.corpus", "data.read", "data.s3",
-    "data.cache_dir", "data.cache_bytes", "data.stall_warning_seconds", "data.audit_log",
+    "data.cache_dir", "data.cache_bytes", "data.stall_warning_seconds", "data.audit_log", "leaks",
 )  # fmt: skip
 """Keys of recipes that decide where and how fast, or that stand for contents that a cell's key has anyway."""
 
@@ -161,6 +163,7 @@ def _cells(
         if places.labels:
             words.append(f"labels={places.labels}")
         words += _words_of(model, command)
+        words += [f"leaks.found={suite.leaks}", f"leaks.cache={places.out / LEAKS}"]
         recipe = _recipe(command, path, words)
         if isinstance(recipe, ProbeRecipe) and isinstance(recipe.readout, _ON_FEATURES):
             # All probes of an encoder read the features that the first of them wrote.

@@ -46,6 +46,8 @@ class SuiteConfig:
         seeds: Of heads, orders and random weights. Readouts that nothing random decides have the first alone.
         yardsticks: Encoders that stand in every table: `random` has the architecture of the first encoder that is
             asked for, `pixels` is the mean colours of patches.
+        leaks: What becomes of cells whose encoder was trained on videos that it would be judged by, as `leaks.found` of
+            their recipes.
         notes: What a reader of the table should know.
     """
 
@@ -53,6 +55,7 @@ class SuiteConfig:
     parts: tuple[PartConfig, ...]
     seeds: tuple[Seed, ...] = (0, 1, 2)
     yardsticks: tuple[Literal["random", "pixels"], ...] = ("random",)
+    leaks: Literal["refuse", "allow_val", "allow"] = "allow_val"
     notes: tuple[str, ...] = ()
 
     def problems(self) -> Iterator[str]:

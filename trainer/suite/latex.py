@@ -8,6 +8,7 @@ from surgstream.trainer.suite.scoring import Entry
 from surgstream.trainer.suite.table import (
     HOW_TO_READ,
     YARDSTICKS,
+    clean_part_of,
     encoders,
     marks_of,
     metric_of,
@@ -82,5 +83,5 @@ def _cell(entry: Entry, name: str) -> str:
         text = rf"\textbf{{{text}}}"
     if ends:
         text += rf" {{\footnotesize {escaped(ends)}}}"
-    marks = "; ".join(marks_of(entry, name))
+    marks = "; ".join([*marks_of(entry, name), *filter(None, [clean_part_of(entry, name)])])
     return text + (rf" {{\footnotesize ({escaped(marks)})}}" if marks else "")

@@ -17,14 +17,19 @@ from surgstream.trainer.suite.table import (
     HOW_TO_READ,
     YARDSTICKS,
     caveats,
+    clean_part_of,
     encoders,
     marks_of,
     metric_of,
     published_of,
     reasons,
+    row_of,
     title_of,
     value_of,
 )
+
+_MAX_SIGHTINGS = 8
+"""Sentences about leaks that a value shows when it is hovered over; the notes of its task have more."""
 
 
 def draw_page(suite: SuiteConfig, entries: Sequence[Entry], out: Path) -> str:
@@ -77,8 +82,12 @@ def _cell(entry: Entry, name: str, kind: str) -> str:
     if ends:
         text += f"<small>{escape(ends)}</small>"
     for mark in marks_of(entry, name):
-        text += f' <span class="mark {escape(mark.split()[-1])}">{escape(mark)}</span>'
-    why = entry.reasons.get(name, "")
+        text += f' <span class="mark {escape(mark.split()[0])}">{escape(mark)}</span>'
+    if clean := clean_part_of(entry, name):
+        text += f"<small>{escape(clean)}</small>"
+    row = row_of(entry, name)
+    how = row.leaks.how if row and row.leaks else ()
+    why = "; ".join(filter(None, [entry.reasons.get(name, ""), *how[:_MAX_SIGHTINGS]]))
     return f'<td class="{kind}" title="{escape(why)}">{text}</td>'
 
 

@@ -86,8 +86,27 @@ def value_of(entry: Entry, name: str) -> tuple[str, str]:
 def marks_of(entry: Entry, name: str) -> tuple[str, ...]:
     """What a reader must know of a value."""
     row = row_of(entry, name)
-    marks = row.marks if row else ()
-    return (*marks, "not all seeds") if row and name in entry.reasons else marks
+    if row is None:
+        return ()
+    marks = [*row.marks]
+    if row.leaks:
+        marks.append(row.leaks.says)
+    if name in entry.reasons:
+        marks.append("not all seeds")
+    return tuple(marks)
+
+
+def clean_part_of(entry: Entry, name: str) -> str:
+    """What an encoder scored on the videos that it was not trained on, where it was on some: as words."""
+    result = entry.result
+    beginning = f"{name}, clean "
+    for row in result.rows if result else ():
+        if row.kind == "remainder" and row.name.startswith(beginning) and result:
+            about = result.metrics[result.main]
+            value = row.values[result.main]
+            videos = row.name.removeprefix(f"{name}, ")
+            return f"{videos}: {shown(value.value, about)} {interval(value.low, value.high, about)}".rstrip()
+    return ""
 
 
 def published_of(result: Result) -> Iterator[tuple[Published, float]]:
@@ -133,5 +152,6 @@ def _results(entries: Sequence[Entry]) -> list[Result]:
 def _in_markdown(entry: Entry, name: str) -> str:
     value, ends = value_of(entry, name)
     text = f"**{value}**" if name and name == entry.best else value
-    marks = "".join(f" ({mark})" for mark in marks_of(entry, name))
+    told = [*marks_of(entry, name), *filter(None, [clean_part_of(entry, name)])]
+    marks = f" ({'; '.join(told)})" if told else ""
     return f"{text} {ends}".rstrip() + marks

@@ -275,7 +275,7 @@ def test_videos_to_validate_on_alone_may_be_allowed(tmp_path: Path) -> None:
     verdict = judge(Ancestry(corpora=(corpus,)), task(), corpus=None)
     refuse_contaminated(verdict, task(), LeaksConfig(found="allow_val"))
     with pytest.raises(EvaluationError, match="set leaks=allow_val"):
-        refuse_contaminated(verdict, task(), LeaksConfig())
+        refuse_contaminated(verdict, task(), LeaksConfig(found="refuse"))
 
 
 def test_a_corpus_to_evaluate_on_that_cannot_be_read_is_told(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """A suite over a small labelled corpus, and cells that are done because somebody wrote their predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,8 +61,8 @@ def suite_of(
     return SuiteConfig(parts=(part,), seeds=tuple(seeds), **settings)  # type: ignore[arg-type]
 
 
-def finish(cell: Cell, out: Path, errors: float) -> None:
-    """Write the predictions of a cell, of which some share is wrong."""
+def finish(cell: Cell, out: Path, errors: float, about: Mapping[str, object] | None = None) -> None:
+    """Write the predictions of a cell, of which some share is wrong, and what their maker tells."""
     draws = np.random.default_rng([cell.seed, len(cell.model.name)])
     wanted = find_task(cell.task).videos("test")
     videos = {}
@@ -77,4 +77,5 @@ def finish(cell: Cell, out: Path, errors: float) -> None:
     path = predictions_file(cell.folder(out), "test")
     path.parent.mkdir(parents=True)
     classes = tuple(f"phase{number}" for number in range(NUM_CLASSES))
-    write_predictions(path, Predictions(where="", classes=classes, videos=videos))
+    predictions = Predictions(where="", classes=classes, videos=videos, about=about or {})
+    write_predictions(path, predictions)

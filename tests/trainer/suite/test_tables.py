@@ -11,6 +11,7 @@ import pytest
 from surgstream.trainer.evaluation.comparing import TOO_SMALL, compare_models
 from surgstream.trainer.evaluation.report.result import Compared
 from surgstream.trainer.evaluation.scorer import Model, Scorer
+from surgstream.trainer.lineage.verdict import LEAKS, Sighting, Verdict, to_json
 from surgstream.trainer.suite import scoring
 from surgstream.trainer.suite.cells import Cell
 from surgstream.trainer.suite.latex import draw_latex, escaped
@@ -123,7 +124,7 @@ def test_seeds_that_are_not_done_are_told(made: MadeUp) -> None:
     cells = made.cells(suite, WORDS[:2])
     finish(cells[0], made.places.out, 0.0)
     page = draw_table(suite, scored(made, cells))
-    assert "(not all seeds)" in page and "1 of 2 seeds not run yet" in page
+    assert "; not all seeds)" in page and "1 of 2 seeds not run yet" in page
 
 
 def test_folds_are_scored_together(made: MadeUp) -> None:
@@ -150,6 +151,29 @@ def test_predictions_of_another_task_are_a_reason(made: MadeUp) -> None:
     (entry,) = scored(made, cells)
     assert entry.result is None and str(path) in entry.reasons[""]
     assert "failed" not in draw_table(suite_of("x"), [entry]).partition("## Notes")[0]
+
+
+def test_what_an_encoder_has_seen_stands_beside_its_value(made: MadeUp) -> None:
+    suite = suite_of(made.task(), protocols=["probe_tiny"], seeds=[0])
+    cells = made.cells(suite, WORDS[:3])
+    seen = Sighting(video="v6", way="pictures", seen="in pretraining/v_0017, from 0:00 to 0:12")
+    verdicts = (
+        Verdict(splits=("val", "test"), found=(seen,), by=("pictures",)),
+        Verdict(splits=("val", "test"), by=("pictures",)),
+    )
+    for cell, verdict in zip(cells, verdicts, strict=True):
+        finish(cell, made.places.out, 0.3, {LEAKS: to_json(verdict)})
+
+    (entry,) = scored(made, cells)
+    line = next(
+        text for text in draw_table(suite, [entry]).splitlines() if text.startswith("| phases")
+    )
+    good, bad = line.split("|")[4:6]
+    assert "contaminated 1 of 2; clean 1 video: " in good and "clean" in bad and "contam" not in bad
+    page = draw_page(suite, [entry], made.places.out)
+    _check_html(page)
+    assert 'class="mark contaminated"' in page and "in pretraining/v_0017" in page
+    assert "contaminated 1 of 2; clean 1 video" in draw_latex(suite, [entry])
 
 
 def test_latex_sees_nothing_in_a_name() -> None:
