@@ -16,9 +16,9 @@ from surgstream.shards.corpus.file import PackConfig
 from surgstream.shards.format.records import Box, Change, Finding, Part, Span, VideoReport
 from surgstream.shards.format.review import Decision
 from surgstream.shards.packing.plan_records import PlannedShard, PlannedVideo
-from surgstream.shards.packing.spool import Spool, spool
 from surgstream.shards.screening.borders import Border, find_border
 from surgstream.shards.screening.screener import FrameEvidence, FrameScreener, Interval
+from surgstream.shards.spool import Spool, spool
 from surgstream.shards.storage.stores import Stores
 from surgstream.shards.video.frames import JpegFrames
 from surgstream.shards.video.sources import Film, find_film
@@ -114,6 +114,7 @@ def _film(
         video.location,
         stores,
         image_fps=shard.image_fps,
+        still=shard.stills,
         threads=threads,
         gpu=options.decode == "nvdec",
     )

@@ -102,7 +102,9 @@ class Packed:
         """Find the sources, not yet opened, by dataset and id."""
         stores = Stores()
         return {
-            (each.dataset, each.id): find_film(each.location, stores, image_fps=each.image_fps)
+            (each.dataset, each.id): find_film(
+                each.location, stores, image_fps=each.image_fps, still=each.still
+            )
             for each in self.sources
         }
 

@@ -88,8 +88,11 @@ class PackingPlan:
             videos = tuple(video.written() for video in shard.videos)
             shards.append(replace(shard, videos=videos))
 
-        written = replace(self, shards=tuple(shards))
-        tree = {**to_tree(written), "options": stored_options(self.options)}
+        tree = {
+            "options": stored_options(self.options),
+            "shards": [shard.stored() for shard in shards],
+            "quarantine": to_tree(self.quarantine),
+        }
         write_if_other(storage, PLAN_NAME, dump_checksummed(tree))
 
     @staticmethod
@@ -180,7 +183,9 @@ def planned_films(storage: Storage) -> dict[tuple[str, str], Film]:
 
     stores = Stores()
     return {
-        (shard.dataset, video.id): find_film(video.location, stores, image_fps=shard.image_fps)
+        (shard.dataset, video.id): find_film(
+            video.location, stores, image_fps=shard.image_fps, still=shard.stills
+        )
         for shard, video in plan.videos()
         if not video.hidden
     }
@@ -290,6 +295,7 @@ def _assign(
                 procedure=dataset.procedure,
                 licence=dataset.licence,
                 image_fps=dataset.image_fps,
+                stills=dataset.stills,
                 min_seconds=min_seconds,
                 videos=tuple(planned),
             )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import PurePosixPath
+from typing import Any
 
 from surgstream.configs.loading import to_tree
 from surgstream.shards.corpus.file import PackConfig, stored_options
@@ -56,6 +57,7 @@ class PlannedShard:
     procedure: str
     licence: str | None
     image_fps: float | None = None
+    stills: bool = False
     min_seconds: float = 0.0
     videos: tuple[PlannedVideo, ...]
 
@@ -69,7 +71,7 @@ class PlannedShard:
 
     def fingerprint(self, options: PackConfig) -> str:
         """Compute a digest that changes when the shard's bytes would, and not when its sources only move."""
-        tree = to_tree(self)
+        tree = self.stored()
         for video, planned in zip(tree["videos"], self.videos, strict=True):
             video["location"] = planned.source
             video["labels"] = sorted(video["labels"])
@@ -77,6 +79,13 @@ class PlannedShard:
         return digest(
             {"format_version": FORMAT_VERSION, "options": stored_options(options), "shard": tree}
         )
+
+    def stored(self) -> dict[str, Any]:
+        """The shard as plans and fingerprints hold it: without `stills` where it is false, as in those of before."""
+        tree: dict[str, Any] = to_tree(self)
+        if not self.stills:
+            del tree["stills"]
+        return tree
 
     def is_too_short(self, num_frames: int, fps: float) -> bool:
         """Whether a video is left out because only `num_frames` of it would be packed."""

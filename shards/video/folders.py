@@ -19,7 +19,7 @@ from surgstream.shards.format.records import Span
 from surgstream.shards.storage.stores import Stores
 from surgstream.shards.video.container.files import MAX_PIXELS, Header
 from surgstream.shards.video.container.shape import Shape, whole
-from surgstream.shards.video.sampling import Shown, first_frame, pick
+from surgstream.shards.video.sampling import Shown, first_frame, pick, pick_shown
 from surgstream.shards.video.stills import Window
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -106,6 +106,21 @@ class ImageFolder:
     def picked(self, fps: Fraction) -> Iterator[tuple[int, Any]]:
         """See `Film.picked`."""
         yield from pick(self._shown(fps), fps)
+
+    def timed(self, fps: Fraction) -> Iterator[tuple[int, Fraction, Any]]:
+        """See `Film.timed`."""
+        for number, shown in pick_shown(self._shown(fps), fps):
+            yield number, Fraction(shown.start), shown.picture
+
+    @property
+    def first_number(self) -> int:
+        """The number of its first image, which is shown at second 0.
+
+        Raises:
+            VideoError: It has no numbered images, or two of one number.
+            StorageError: The store fails.
+        """
+        return next(iter(self._numbered))
 
     def _shown(self, fps: Fraction) -> Iterator[Shown]:
         end = Fraction(0)
