@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 class Source:
     """A video to pack, with absolute paths or `s3://` addresses of it, of its labels and of its layers.
 
-    `image_fps`, `still` and `id_pattern` are `image_fps`, `stills` and `id` of `DatasetConfig`. `id` is a pseudonym where the name of the
-    file is `hidden`.
+    `image_fps`, `still` and `id_pattern` are `image_fps`, `stills` and `id` of `DatasetConfig`. `id` is a pseudonym
+    where the name of the file is `hidden`. A layer need not be where it is looked for.
     """
 
     dataset: str

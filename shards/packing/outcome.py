@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from surgstream.configs.columns import columns
 from surgstream.shards.corpus.sources import Source
+from surgstream.shards.format.layers import LayerManifest
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.quarantine import Quarantined
 from surgstream.shards.format.records import Shard, VideoReport
@@ -21,6 +22,7 @@ class Packed:
     quarantine: tuple[Quarantined, ...]
     readings: tuple[VideoReport, ...]
     sources: tuple[Source, ...] = ()
+    layers: tuple[LayerManifest, ...] = ()
     new_seconds: float = 0.0
     took_seconds: float = 0.0
 
@@ -86,6 +88,10 @@ class Packed:
         names = sorted({reading.dataset for reading in short})
         videos = f"{len(short):,} video{'s' * (len(short) != 1)} of {', '.join(names)}"
         return f"left out, shorter than min_seconds: {videos}, {seconds:,.1f} s in all\n"
+
+    def layered(self) -> str:
+        """Format a line for each layer."""
+        return "".join(f"{layer.told()}\n" for layer in self.layers)
 
     def speed(self) -> str:
         """Format a line about the speed."""

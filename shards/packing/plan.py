@@ -86,13 +86,10 @@ class PackingPlan:
         shards = []
         for shard in self.shards:
             videos = tuple(video.written() for video in shard.videos)
-            shards.append(replace(shard, videos=videos))
+            shards.append(replace(shard, videos=videos).stored())
 
-        tree = {
-            "options": stored_options(self.options),
-            "shards": [shard.stored() for shard in shards],
-            "quarantine": to_tree(self.quarantine),
-        }
+        options = stored_options(self.options)
+        tree = {"options": options, "shards": shards, "quarantine": to_tree(self.quarantine)}
         write_if_other(storage, PLAN_NAME, dump_checksummed(tree))
 
     @staticmethod

@@ -163,22 +163,10 @@ class ImageFolder:
     @cached_property
     def _numbered(self) -> dict[int, str]:
         """The images by number, in order."""
-        found: dict[int, str] = {}
-        for name in self._storage.sizes(self._folder):
-            path = PurePosixPath(name)
-            match = _NUMBER.search(path.stem)
-            is_image = path.suffix.lower() in SUFFIXES
-            if match is None or not is_image or str(path.parent) != self._folder:
-                continue
-
-            number = int(match[1])
-            if found.setdefault(number, name) != name:
-                nameless = f"expected one image of number {number}, got two"
-                raise VideoError(f"{nameless}: {found[number]} and {name}", nameless)
-
-        if not found:
-            raise VideoError("has no numbered images")
-        return dict(sorted(found.items()))
+        names = self._storage.sizes(self._folder)
+        return numbered_images(
+            name for name in names if str(PurePosixPath(name).parent) == self._folder
+        )
 
     def _load(self, name: str) -> Image.Image | None:
         try:
@@ -195,3 +183,26 @@ class ImageFolder:
             return ImageOps.exif_transpose(image).convert("RGB")
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             return None
+
+
+def numbered_images(names: Iterable[str]) -> dict[int, str]:
+    """Find the images among some files, by the last number in their names, in its order.
+
+    Raises:
+        VideoError: There is none, or there are two of one number.
+    """
+    found: dict[int, str] = {}
+    for name in names:
+        path = PurePosixPath(name)
+        match = _NUMBER.search(path.stem)
+        if match is None or path.suffix.lower() not in SUFFIXES:
+            continue
+
+        number = int(match[1])
+        if found.setdefault(number, name) != name:
+            nameless = f"expected one image of number {number}, got two"
+            raise VideoError(f"{nameless}: {found[number]} and {name}", nameless)
+
+    if not found:
+        raise VideoError("has no numbered images")
+    return dict(sorted(found.items()))
