@@ -49,7 +49,7 @@ class LayerShard:
         num_frames: Rows of the index, one a frame.
         num_pictures: Frames that have a picture.
         num_videos: Videos of the shard.
-        num_missing: Those that have no layer.
+        missing: The ids of those that have no layer.
     """
 
     shard: str
@@ -59,7 +59,7 @@ class LayerShard:
     num_frames: int
     num_pictures: int
     num_videos: int
-    num_missing: int
+    missing: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,14 +110,20 @@ class LayerManifest:
         num_frames = sum(shard.num_frames for shard in self.shards)
         num_pictures = sum(shard.num_pictures for shard in self.shards)
         num_videos = sum(shard.num_videos for shard in self.shards)
-        num_missing = sum(shard.num_missing for shard in self.shards)
+        missing: list[str] = []
+        for shard in self.shards:
+            dataset = shard.shard.partition("/")[0]
+            missing += [f"{dataset}/{video}" for video in shard.missing]
         megabytes = sum(shard.num_bytes for shard in self.shards) / 1e6
 
         line = f"layer {self.layer}: {num_pictures} pictures of {num_frames} frames, "
         line += f"{megabytes:.1f} MB, {values_told(self.values)}; "
-        line += f"{num_missing} of {num_videos} videos have none"
+        line += f"{len(missing)} of {num_videos} videos have none"
+        if missing:
+            line += f", such as {missing[0]}"
         if self.quarantine:
-            line += f", {len(self.quarantine)} are damaged, such as {self.quarantine[0].video}"
+            first = self.quarantine[0]
+            line += f"; damaged: {len(self.quarantine)}, such as {first.dataset}/{first.video}"
         return line
 
     def mismatches(self, shards: Mapping[str, Shard]) -> Iterator[str]:
@@ -202,7 +208,7 @@ def _problems(manifest: LayerManifest) -> Iterator[str]:
 
     for shard in manifest.shards:
         counts_fit = 0 <= shard.num_pictures <= shard.num_frames <= _LARGEST
-        videos_fit = 0 <= shard.num_missing <= shard.num_videos <= _LARGEST
+        videos_fit = len(shard.missing) <= shard.num_videos <= _LARGEST
         if not counts_fit or not videos_fit or shard.num_bytes < 0:
             yield f"{shard.shard}: expected counts that fit each other"
 

@@ -174,7 +174,7 @@ class _LayerPacking:
         self._name = name
         self._rows: list[tuple[int, int, int]] = []
         self._quarantine: list[Quarantined] = []
-        self._num_missing = 0
+        self._missing: list[str] = []
 
     def add(self, video: LayeredVideo, taken: Taken | None) -> None:
         """Append the pictures of a video, and a row for each of its frames; None stands for a layer that is not there.
@@ -183,7 +183,7 @@ class _LayerPacking:
             StorageError: A store fails.
         """
         if taken is None:
-            self._num_missing += 1
+            self._missing.append(video.id)
         elif taken.error is not None:
             found = quarantined(self._task.shard.dataset, video, taken.error)
             self._quarantine.append(found)
@@ -216,7 +216,7 @@ class _LayerPacking:
                 num_frames=len(self._rows),
                 num_pictures=sum(size > 0 for _, size, _ in self._rows),
                 num_videos=len(self._task.videos),
-                num_missing=self._num_missing,
+                missing=tuple(self._missing),
             ),
             quarantine=tuple(self._quarantine),
             software=software(),
