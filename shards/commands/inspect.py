@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from surgstream.configs.loading import to_tree
+from surgstream.shards.format.layers import LayerManifest, find_layers
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.outside import check_outside
 from surgstream.shards.inspection.bars import draw_bars
@@ -49,7 +50,8 @@ def run(words: argparse.Namespace) -> int:
         sys.stdout.write(f"{write_report(storage, words.report, planned_films(storage))}\n")
         return 0
 
-    summaries = summarise(manifest, storage.uri, words.short)
+    layers = [LayerManifest.load(storage, name) for name in find_layers(storage)]
+    summaries = summarise(manifest, storage.uri, words.short, layers)
     if words.json:
         sys.stdout.write(json.dumps(to_tree(summaries), indent=1) + "\n")
     else:

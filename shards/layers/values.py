@@ -45,7 +45,7 @@ def read_image(data: bytes, where: str) -> Raw:
         VideoError: It is damaged.
     """
     try:
-        image = Image.open(io.BytesIO(data))
+        image: Image.Image = Image.open(io.BytesIO(data))
         if image.format not in LOSSLESS:
             raise LayerError(
                 f"{where}: expected an image that keeps every value ({', '.join(LOSSLESS)}), got "

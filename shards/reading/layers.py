@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+
 from surgstream.shards.errors import CorruptSampleError, ManifestError
 from surgstream.shards.format.index import ROW, Rows, from_bytes
 from surgstream.shards.format.layers import LayerManifest, LayerShard
@@ -130,11 +132,21 @@ class Layer:
             data = read_range(self._storage, name, 0, own.num_frames * ROW.itemsize)
             got = hashlib.sha256(data).hexdigest()
             if got == own.index_sha256:
-                return from_bytes(data, where=name)
+                return self._checked(own, from_bytes(data, where=name))
         raise CorruptSampleError(
             f"{self._storage.uri}: {name}: SHA-256: expected {own.index_sha256}, got {got}; "
             "run `surgstream verify`, then copy the layer again or pack it again"
         )
+
+    def _checked(self, own: LayerShard, rows: Rows) -> Rows:
+        """Rows that lead nowhere but into the tar."""
+        stops = rows["offset"].astype(np.float64) + rows["size"]
+        if (stops > own.num_bytes).any() or (np.diff(rows["offset"].astype(np.float64)) < 0).any():
+            raise CorruptSampleError(
+                f"{self._storage.uri}: {self.manifest.index_name(own)}: expected rows that follow "
+                f"each other in {own.num_bytes} bytes, got others; pack the layer again"
+            )
+        return rows
 
     def _read(
         self, own: LayerShard, video: _Video, index: Rows, run: Sequence[int]
