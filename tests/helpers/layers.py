@@ -2,7 +2,7 @@
 
 import io
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.names import layer_shard_name
 from surgstream.shards.format.records import segments
 from surgstream.shards.storage.stores import open_storage
-from tests.helpers.videos import HEIGHT, WIDTH
+from tests.helpers.videos import HEIGHT, WIDTH, make_video
 
 Draw = Callable[[int, tuple[int, int]], npt.NDArray[Any]]
 
@@ -89,3 +89,32 @@ def pictures_in(corpus: Path, layer: str) -> dict[tuple[str, str, int], npt.NDAr
                     found[shard.dataset, video.id, segment.first_frame + i] = picture
         assert not contents, "the tar has members that belong to no frame"
     return found
+
+
+def run_here(
+    work: Callable[[Any, Callable[..., None]], Any], tasks: Sequence[Any], *_: Any, **__: Any
+) -> Iterator[tuple[Any, Any]]:
+    """`shards.workers.run_all` in this process, for tests that start no others."""
+    for task in tasks:
+        yield task, work(task, lambda frames, failed=0: None)
+
+
+def layers_of(config: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A dataset of videos with masks and depth, for `write_corpus`."""
+    return {
+        "name": "d",
+        "videos": "videos/*.mp4",
+        "layers": {
+            "mask": "masks/{video}.mkv",
+            "depth": {"path": "depth/{video}", "millimetres_per_unit": 0.01},
+        },
+        **(config or {}),
+    }
+
+
+def write_sources(folder: Path, *videos: str, count: int = 50) -> None:
+    """Write videos of 25 pictures a second with masks of all pictures, and with depth of every tenth picture."""
+    for video in videos:
+        make_video(folder / "videos" / f"{video}.mp4", count)
+        write_gray_video(folder / "masks" / f"{video}.mkv", count)
+        write_images(folder / "depth" / video, range(0, count, 10), distances)
