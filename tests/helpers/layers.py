@@ -1,7 +1,9 @@
 """Layers of tiny videos, whose pictures carry their own number, and a slow reader of packed ones."""
 
+import hashlib
 import io
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -12,10 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from surgstream.shards.format.manifest import Manifest
-from surgstream.shards.format.names import layer_shard_name
+from surgstream.shards.format.index import ROW
+from surgstream.shards.format.layers import LayerManifest, LayerShard
+from surgstream.shards.format.manifest import Manifest, ManifestFile
+from surgstream.shards.format.names import layer_manifest_name, layer_shard_name
 from surgstream.shards.format.records import segments
 from surgstream.shards.storage.stores import open_storage
+from tests.helpers.handmade import SEGMENT_FRAMES
 from tests.helpers.videos import HEIGHT, WIDTH, make_video
 
 Draw = Callable[[int, tuple[int, int]], npt.NDArray[Any]]
@@ -118,3 +123,65 @@ def write_sources(folder: Path, *videos: str, count: int = 50) -> None:
         make_video(folder / "videos" / f"{video}.mp4", count)
         write_gray_video(folder / "masks" / f"{video}.mkv", count)
         write_images(folder / "depth" / video, range(0, count, 10), distances)
+
+
+def write_layer(
+    folder: Path, layer: str, draw: Callable[[str, str, int], npt.NDArray[Any] | None]
+) -> LayerManifest:
+    """Write a layer of a handmade corpus by `tarfile` alone, so that reading is tested against it.
+
+    Args:
+        folder: The corpus, as `tests.helpers.handmade` writes it.
+        layer: The name of the layer.
+        draw: The picture of a frame, by dataset, video and number; None where it has none.
+    """
+    corpus = ManifestFile.load(open_storage(str(folder)))
+    shards, kinds = [], set()
+    for shard in corpus.shards():
+        path = folder / layer_shard_name(shard.name, layer)
+        rows = []
+        with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for video in shard.videos:
+                named = [
+                    (f"{video.id}_{number:05d}.{i:04d}.png", segment.first_frame + i)
+                    for number, segment in enumerate(segments(video.parts, SEGMENT_FRAMES))
+                    for i in range(segment.num_frames)
+                ]
+                for name, frame in named:
+                    picture = draw(shard.dataset, video.id, frame)
+                    if picture is None:
+                        rows.append((tar.offset, 0, 0))
+                        continue
+                    kinds.add(picture.dtype)
+                    file = io.BytesIO()
+                    Image.fromarray(picture).save(file, "PNG")
+                    member = tarfile.TarInfo(name)
+                    member.size = file.tell()
+                    offset = tar.offset + tarfile.BLOCKSIZE
+                    rows.append((offset, member.size, zlib.crc32(file.getvalue())))
+                    tar.addfile(member, io.BytesIO(file.getvalue()))
+        index = np.array(rows, ROW).tobytes()
+        path.with_suffix(".idx").write_bytes(index)
+        shards.append(
+            LayerShard(
+                shard=shard.name,
+                num_bytes=path.stat().st_size,
+                sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+                index_sha256=hashlib.sha256(index).hexdigest(),
+                num_frames=len(rows),
+                num_pictures=sum(size > 0 for _, size, _ in rows),
+                num_videos=len(shard.videos),
+                missing=(),
+            )
+        )
+    manifest = LayerManifest(
+        format_version=1,
+        layer=layer,
+        corpus=corpus.sha256,
+        values="depth" if np.dtype(np.uint16) in kinds else "classes",
+        shards=tuple(shards),
+        quarantine=(),
+        software={},
+    )
+    (folder / layer_manifest_name(layer)).write_bytes(manifest.to_bytes())
+    return manifest
