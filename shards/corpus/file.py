@@ -68,6 +68,7 @@ class DatasetConfig:
         image_fps: Makes each video a folder of numbered images, and `videos` the folders, whose names are the ids. This
             many numbers pass in a second: 1 where the image of each second has the next number, 25 where every
             twenty-fifth picture of a video kept its own number.
+        images: A glob of the names of a folder's images, such as `*_color.png`, where it has others as well.
         stills: Makes each video one image file, of a single frame.
         labels: For each kind of label a CSV file, with `{video}` where the id goes, or the fields of an id; see
             `shards.corpus.labels`.
@@ -88,6 +89,7 @@ class DatasetConfig:
     id: str = BY_NAME
     hold_out: Anywhere | tuple[str, ...] = ()
     image_fps: Annotated[float, Range(0.001, 1e3)] | None = None
+    images: str = "*"
     stills: bool = False
     labels: dict[str, Anywhere] = field(default_factory=dict)
     layers: dict[str, LayerConfig] = field(default_factory=dict)

@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 class Source:
     """A video to pack, with absolute paths or `s3://` addresses of it, of its labels and of its layers.
 
-    `image_fps`, `still` and `id_pattern` are `image_fps`, `stills` and `id` of `DatasetConfig`. `id` is a pseudonym
-    where the name of the file is `hidden`. A layer need not be where it is looked for.
+    `image_fps`, `images`, `still` and `id_pattern` are `image_fps`, `images`, `stills` and `id` of `DatasetConfig`.
+    `id` is a pseudonym where the name of the file is `hidden`. A layer need not be where it is looked for.
     """
 
     dataset: str
@@ -41,6 +41,7 @@ class Source:
     review: tuple[Decision, ...] = ()
     hidden: bool = False
     id_pattern: str = BY_NAME
+    images: str = "*"
     still: bool = False
     layers: dict[str, LayerSource] = field(default_factory=dict)
 
@@ -181,6 +182,7 @@ def _dataset_sources(dataset: DatasetConfig, root: str, stores: Stores) -> Itera
             image_fps=dataset.image_fps,
             labels=labels[own_id],
             id_pattern=dataset.id,
+            images=dataset.images,
             still=dataset.stills,
             layers=layers[own_id],
         )

@@ -42,6 +42,7 @@ class LayeredVideo:
         location: Path or `s3://` address of its source.
         hidden: Whether the name of the source must not be told.
         image_fps: See `shards.corpus.file.DatasetConfig`.
+        images: See there.
         still: Whether the source is one image.
         crop: The part of its stored pictures that was kept; None for all.
         lost_start: Whether its first pictures could not be decoded.
@@ -52,6 +53,7 @@ class LayeredVideo:
     location: str
     hidden: bool
     image_fps: float | None
+    images: str
     still: bool
     crop: Box | None
     lost_start: bool
@@ -134,6 +136,7 @@ def _take(
         video.location,
         stores,
         image_fps=video.image_fps,
+        images=video.images,
         still=video.still,
         threads=threads,
         gpu=options.decode == "nvdec",

@@ -1,7 +1,7 @@
 """The pictures of a layer of one video, found for the pictures of that video."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol
 
@@ -207,7 +207,9 @@ def _tolerance(one: Fraction | None, other: Fraction | None) -> Fraction:
     return _SHARE_OF_PERIOD * min(known, default=_UNKNOWN_PERIOD)
 
 
-def _decoded(location: str, stores: Stores) -> Iterator[tuple[Fraction, Any, Fraction | None]]:
+def _decoded(
+    location: str, stores: Stores
+) -> Generator[tuple[Fraction, Any, Fraction | None], None, None]:
     """Decode a video of a layer: seconds after the first picture, PyAV's frame, and the usual seconds to the next."""
     with open_video(location, stores) as video:
         codec = video.header.codec

@@ -9,6 +9,7 @@ from surgstream.shards.corpus.layers import Values, values_of
 from surgstream.shards.format.layers import LayerManifest
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.names import LAYER_VERSION, layer_manifest_name
+from surgstream.shards.format.quarantine import Quarantined
 from surgstream.shards.layers.shard import LayerReceipt
 from surgstream.shards.layers.work import LayerReceipts
 from surgstream.shards.storage.stores import Storage
@@ -52,7 +53,7 @@ def _manifest(
     layer: str, receipts: Iterable[LayerReceipt], values: Values, corpus: str
 ) -> LayerManifest:
     shards = []
-    quarantine = []
+    quarantine: list[Quarantined] = []
     software: dict[str, set[str]] = defaultdict(set)
     for receipt in receipts:
         shards.append(receipt.layer)

@@ -181,6 +181,7 @@ def _videos(
                 location=source.location,
                 hidden=source.hidden,
                 image_fps=source.image_fps,
+                images=source.images,
                 still=source.still,
                 crop=reading.crop,
                 lost_start=any(span.start < 0 for span in reading.lost),

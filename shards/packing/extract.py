@@ -21,7 +21,7 @@ from surgstream.shards.screening.screener import FrameEvidence, FrameScreener, I
 from surgstream.shards.spool import Spool, spool
 from surgstream.shards.storage.stores import Stores
 from surgstream.shards.video.frames import JpegFrames
-from surgstream.shards.video.sources import Film, find_film
+from surgstream.shards.video.sources import Film
 from surgstream.shards.workers import ProgressCallback
 
 
@@ -75,7 +75,7 @@ def extract_frames(
     """
     fps = Fraction(str(options.fps))
     watch = FrameScreener()
-    film = _film(video, shard, options, stores, threads)
+    film = shard.film(video, stores, threads=threads, gpu=options.decode == "nvdec")
     border = find_border(film) if options.crop_borders else None
     frames = _frames(film, options, border, watch, threads)
 
@@ -105,19 +105,6 @@ def extract_frames(
         parts = tuple(_runs(np.array(numbers)[kept]))
         jpegs = (spooled.read(int(at)) for at in np.flatnonzero(kept))
         yield ExtractedFrames(parts, frames.width, frames.height, reading, jpegs)
-
-
-def _film(
-    video: PlannedVideo, shard: PlannedShard, options: PackConfig, stores: Stores, threads: int
-) -> Film:
-    return find_film(
-        video.location,
-        stores,
-        image_fps=shard.image_fps,
-        still=shard.stills,
-        threads=threads,
-        gpu=options.decode == "nvdec",
-    )
 
 
 def _frames(

@@ -109,7 +109,11 @@ class Packed:
         stores = Stores()
         return {
             (each.dataset, each.id): find_film(
-                each.location, stores, image_fps=each.image_fps, still=each.still
+                each.location,
+                stores,
+                image_fps=each.image_fps,
+                images=each.images,
+                still=each.still,
             )
             for each in self.sources
         }

@@ -20,7 +20,7 @@ from surgstream.shards.format.quarantine import Quarantined
 from surgstream.shards.packing.plan_records import PlannedShard, PlannedVideo
 from surgstream.shards.packing.probe import probe_source
 from surgstream.shards.storage.stores import Storage, Stores
-from surgstream.shards.video.sources import Film, find_film
+from surgstream.shards.video.sources import Film
 
 PROBES_IN_FLIGHT = 16
 
@@ -180,9 +180,7 @@ def planned_films(storage: Storage) -> dict[tuple[str, str], Film]:
 
     stores = Stores()
     return {
-        (shard.dataset, video.id): find_film(
-            video.location, stores, image_fps=shard.image_fps, still=shard.stills
-        )
+        (shard.dataset, video.id): shard.film(video, stores)
         for shard, video in plan.videos()
         if not video.hidden
     }
@@ -292,6 +290,7 @@ def _assign(
                 procedure=dataset.procedure,
                 licence=dataset.licence,
                 image_fps=dataset.image_fps,
+                images=dataset.images,
                 stills=dataset.stills,
                 min_seconds=min_seconds,
                 videos=tuple(planned),

@@ -11,6 +11,8 @@ from surgstream.shards.corpus.file import PackConfig, stored_options
 from surgstream.shards.format.checksummed import digest
 from surgstream.shards.format.names import FORMAT_VERSION, is_plain_id, is_shard_of
 from surgstream.shards.format.review import Decision
+from surgstream.shards.storage.stores import Stores
+from surgstream.shards.video.sources import Film, find_film
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,7 @@ class PlannedShard:
     procedure: str
     licence: str | None
     image_fps: float | None = None
+    images: str = "*"
     stills: bool = False
     min_seconds: float = 0.0
     videos: tuple[PlannedVideo, ...]
@@ -81,11 +84,26 @@ class PlannedShard:
         )
 
     def stored(self) -> dict[str, Any]:
-        """The shard as plans and fingerprints hold it: without `stills` where it is false, as in those of before."""
+        """The shard as plans and fingerprints hold it: as those of before did, which knew neither of these two."""
         tree: dict[str, Any] = to_tree(self)
-        if not self.stills:
-            del tree["stills"]
+        for name, usual in (("images", "*"), ("stills", False)):
+            if tree[name] == usual:
+                del tree[name]
         return tree
+
+    def film(
+        self, video: PlannedVideo, stores: Stores, *, threads: int = 1, gpu: bool = False
+    ) -> Film:
+        """Find the source of one of its videos, without opening it; see `find_film`."""
+        return find_film(
+            video.location,
+            stores,
+            image_fps=self.image_fps,
+            images=self.images,
+            still=self.stills,
+            threads=threads,
+            gpu=gpu,
+        )
 
     def is_too_short(self, num_frames: int, fps: float) -> bool:
         """Whether a video is left out because only `num_frames` of it would be packed."""

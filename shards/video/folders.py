@@ -6,6 +6,7 @@ import re
 import statistics
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from fractions import Fraction
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -37,7 +38,9 @@ class ImageFolder:
         lost: See `Film.lost`.
     """
 
-    def __init__(self, location: str, stores: Stores, image_fps: Fraction) -> None:
+    def __init__(
+        self, location: str, stores: Stores, image_fps: Fraction, images: str = "*"
+    ) -> None:
         """Locate the folder, without reading it.
 
         Args:
@@ -45,10 +48,12 @@ class ImageFolder:
             stores: Where `s3://` addresses are read from.
             image_fps: Numbers a second: 1 where the images of each second have the next number, 25 where every
                 twenty-fifth picture kept its own.
+            images: A glob of the names of its images; other files are not looked at.
         """
         self.lost: list[Span] = []
         self._location = location
         self._image_fps = image_fps
+        self._images = images
         self._storage, self._folder = stores.locate(location)
         self._header: Header | None = None
 
@@ -163,10 +168,12 @@ class ImageFolder:
     @cached_property
     def _numbered(self) -> dict[int, str]:
         """The images by number, in order."""
-        names = self._storage.sizes(self._folder)
-        return numbered_images(
-            name for name in names if str(PurePosixPath(name).parent) == self._folder
-        )
+        names = []
+        for name in self._storage.sizes(self._folder):
+            path = PurePosixPath(name)
+            if str(path.parent) == self._folder and fnmatchcase(path.name, self._images):
+                names.append(name)
+        return numbered_images(names)
 
     def _load(self, name: str) -> Image.Image | None:
         try:

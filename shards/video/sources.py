@@ -73,6 +73,7 @@ def find_film(
     stores: Stores,
     *,
     image_fps: float | None = None,
+    images: str = "*",
     still: bool = False,
     threads: int = 1,
     gpu: bool = False,
@@ -83,6 +84,7 @@ def find_film(
         location: A path or `s3://BUCKET/KEY`.
         stores: Where `s3://` addresses are read from.
         image_fps: Images a second, if it is a folder of numbered images.
+        images: A glob of the names of its images, if it is such a folder.
         still: Whether it is one image file, a film of one picture.
         threads: Number of threads that decode a file. They change nothing about the pictures.
         gpu: Decode a file by NVDEC where it can.
@@ -90,7 +92,7 @@ def find_film(
     if still:
         return StillImage(location, stores)
     if image_fps is not None:
-        return ImageFolder(location, stores, Fraction(str(image_fps)))
+        return ImageFolder(location, stores, Fraction(str(image_fps)), images)
     return VideoFile(location, stores, threads=threads, gpu=gpu)
 
 

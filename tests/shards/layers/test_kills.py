@@ -23,7 +23,7 @@ from tests.helpers.s3 import s3_bucket
 
 pytestmark = pytest.mark.slow
 
-KILLS, SEED = int(os.environ.get("KILLS", "3")), int(os.environ.get("SEED", "0"))
+KILLS, SEED = int(os.environ.get("KILLS", "2")), int(os.environ.get("SEED", "0"))
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,7 @@ from tests.helpers.layers import (
     write_sources,
 )
 from tests.helpers.packing import contents, load, write_corpus
+from tests.helpers.s3 import s3_bucket
 from tests.helpers.videos import make_video, number_in, picture_of
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -246,6 +247,56 @@ def test_images_of_a_folder_of_images(tmp_path: Path) -> None:
     depth = pictures_in(tmp_path / "out", "depth")
     assert [key[2] for key, picture in depth.items() if picture is not None] == [0, 1, 4]
     assert (depth["d", "a", 4] == distances(7).astype(int) * 10).all()
+
+
+def test_c3vd_has_everything_in_one_folder(tmp_path: Path) -> None:
+    """Frames, depth and more of a sequence, told apart by the ends of their names, with numbers from 0 on."""
+    folder = tmp_path / "cecum_t1_a"
+    folder.mkdir()
+    for number in range(4):
+        Image.fromarray(picture_of(number)).save(folder / f"{number:04d}_color.png")
+        Image.fromarray(distances(number)).save(folder / f"{number:04d}_depth.tiff")
+        Image.fromarray(numbered(number)).save(folder / f"{number:04d}_occlusion.png")
+    (folder / "pose.txt").write_text("1 0 0 0")
+    dataset = {
+        "name": "c3vd",
+        "videos": "*_t1_*",
+        "image_fps": 1,
+        "images": "*_color.png",
+        "layers": {
+            "depth": {"path": "{video}/*_depth.tiff", "millimetres_per_unit": 100 / 65535},
+            "occlusion": "{video}/*_occlusion.png",
+        },
+    }
+    out = tmp_path / "out"
+    assert main([write_corpus(tmp_path, dataset), str(out)]) == 0
+    assert check_numbers(out, "occlusion") == 4
+    for (_, _, frame), picture in pictures_in(out, "depth").items():
+        assert picture is not None
+        millimetres = distances(frame) / 65535 * 100
+        assert np.abs(picture / 100 - millimetres).max() <= 0.005 + 1e-9
+    before = contents(out)
+    assert main([write_corpus(tmp_path, dataset), str(out)]) == 0
+    assert {n: d for n, d in contents(out).items() if ".owner" not in n} == {
+        n: d for n, d in before.items() if ".owner" not in n
+    }
+
+
+@pytest.mark.slow
+def test_layers_on_s3(tmp_path: Path) -> None:
+    """Sources and corpus in a bucket give what a folder does."""
+    write_sources(tmp_path / "in", "a", count=20)
+    assert main([write_corpus(tmp_path / "in", layers_of(), fps=5), str(tmp_path / "out")]) == 0
+    with s3_bucket("layered") as bucket:
+        storage = open_storage(bucket)
+        for path in (tmp_path / "in").rglob("*.*"):
+            storage.write(f"in/{path.relative_to(tmp_path / 'in')}", path.read_bytes())
+        corpus = write_corpus(tmp_path, layers_of(), fps=5)
+        assert main([corpus, f"{bucket}/out", "--root", f"{bucket}/in"]) == 0
+        there = open_storage(f"{bucket}/out")
+        for name, data in contents(tmp_path / "out").items():
+            if name.endswith((".tar", ".idx", "manifest.json")) or name.startswith("layer."):
+                assert there.read(name) == data, name
 
 
 def test_still_images(tmp_path: Path) -> None:
