@@ -30,7 +30,9 @@ MAY_IMPORT = {
     "shards.video.container": ("shards.video.container", "shards.format", "shards.storage"),
     "shards.screening": ("shards.screening", "shards.video", "shards.format"),
     "shards.synthetic": ("shards.synthetic", "shards.keyed_random", "shards.workers"),
-    "shards.inspection": ("shards.inspection", "shards.format", "shards.storage", "shards.video"),
+    "shards.inspection": (
+        "shards.inspection", "shards.format", "shards.reading.layers", "shards.storage", "shards.video",
+    ),
     "shards.spool": (),
     "shards.layers": (
         "shards.layers", "shards.corpus", "shards.format", "shards.storage", "shards.video", "shards.screening",

@@ -5,13 +5,17 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from surgstream.shards.commands import verify as verifying
 from surgstream.shards.errors import ManifestError
 from surgstream.shards.format.manifest import Manifest
+from surgstream.shards.inspection.overlay import with_classes, with_depth
+from surgstream.shards.inspection.sheet import CELL_HEIGHT
 from surgstream.shards.storage.stores import open_storage
 from tests.helpers.commands import inspect, stage, verify
 from tests.helpers.commands import pack as pack_corpus
@@ -175,3 +179,27 @@ def test_inspect_counts_pictures(packed: Path, capsys: pytest.CaptureFixture[str
         ("depth", "depth", {"d": 2}),
         ("mask", "classes", {"d": 8}),
     ]
+
+
+def test_the_sheet_shows_layers_over_frames(packed: Path, tmp_path: Path) -> None:
+    """A row of frames for each video, and one for each layer that it has."""
+    assert inspect([str(packed), "--grid", "--out", str(tmp_path)]) == 0
+    with Image.open(tmp_path / "d.png") as sheet:
+        height = sheet.height
+    line = CELL_HEIGHT + 2 * 18 + 4
+    # Frames, depth and masks of a, frames and masks of b, whose depth is damaged.
+    assert height == 5 * line + 4
+
+
+def test_classes_are_tinted_and_depth_is_gray() -> None:
+    image = Image.new("RGB", (4, 1), (100, 100, 100))
+    mask = np.array([[0, 1, 1, 2]], np.uint8)
+    tinted = np.asarray(with_classes(image, mask))[0].tolist()
+    assert tinted[0] == [100, 100, 100]
+    assert tinted[1] == tinted[2] != tinted[3] and tinted[3] != tinted[0] != tinted[1]
+
+    depth = np.array([[0, 1000, 2000, 3000]], np.uint16)
+    gray = np.asarray(with_depth(image, depth))[0]
+    assert gray[0].tolist() == [100, 100, 100]
+    assert [int(value) for value in gray[1:, 0]] == sorted(gray[1:, 0].tolist(), reverse=True)
+    assert gray[1, 0] == 255 and (gray[..., 0] == gray[..., 2]).all()
