@@ -6,7 +6,6 @@ of the class; those of depth 16, hundredths of a millimetre, and 0 where nothing
 shards of a layer and names the corpus that it belongs to. It is written last.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -100,10 +99,6 @@ class LayerManifest:
     def to_bytes(self) -> bytes:
         """The manifest's file."""
         return dump_checksummed(to_tree(self))
-
-    def sha256(self) -> str:
-        """SHA-256 of the manifest's file: the name of the layer in logs."""
-        return hashlib.sha256(self.to_bytes()).hexdigest()
 
     def told(self) -> str:
         """Format a line about the pictures and videos that it has, and those that it has not."""

@@ -28,12 +28,15 @@ def layer_strip(storage: Storage, layer: Layer, placed: Placed, most: int) -> Ro
         most: The most frames.
 
     Returns:
-        The row; None where none of these frames has a picture.
+        The row; None where its dataset lacks the layer, or none of these frames has a picture.
 
     Raises:
         CorruptSampleError: A frame or a picture is damaged.
         StorageError: The store fails.
     """
+    if not layer.has(placed.shard.dataset):
+        return None
+
     numbers = spread(placed.video.num_frames, most)
     frames = placed.frame_numbers
     wanted = [frames[number] for number in numbers]
