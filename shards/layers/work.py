@@ -9,6 +9,7 @@ from surgstream.configs.errors import ConfigError
 from surgstream.shards.corpus.file import CorpusConfig
 from surgstream.shards.corpus.layers import Values, values_of
 from surgstream.shards.corpus.sources import Source
+from surgstream.shards.errors import ManifestError
 from surgstream.shards.format.layers import LayerManifest
 from surgstream.shards.format.names import (
     layer_manifest_name,
@@ -47,10 +48,18 @@ class PackedShard:
     readings: tuple[VideoReport, ...]
 
 
-def prepare_layers(
+def check_sources(sources: Iterable[Source]) -> None:
+    """Check each layer of each dataset by one of its pictures; see `check_layers`."""
+    check_layers(((source.dataset, source.layers) for source in sources), Stores())
+
+
+def withdraw_layers(
     corpus: CorpusConfig, sources: Sequence[Source], packed: Iterable[PackedShard], storage: Storage
 ) -> None:
-    """Do what comes before packing: check the layers, and remove those that are no longer asked for.
+    """Delete the layers that are no longer asked for, and the manifests where some are to change.
+
+    Those of shards of frames that are to be packed again are deleted as well: they show what a video that is removed
+    showed.
 
     Args:
         corpus: The corpus file.
@@ -59,11 +68,8 @@ def prepare_layers(
         storage: The corpus.
 
     Raises:
-        ConfigError: A layer has no file at all.
-        LayerError: A layer is of a kind that does not keep values, or its values are not such as it can have.
         StorageError: A store fails.
     """
-    check_layers(((source.dataset, source.layers) for source in sources), Stores())
     receipts = _receipts(storage, _plan(corpus, sources, packed, storage))
     _withdraw(storage, receipts.keys(), stale=None in receipts.values())
 
@@ -88,7 +94,7 @@ def pack_layers(
         The receipts of all layers of these shards.
 
     Raises:
-        ConfigError: A published manifest lists a layer that is to be packed: `prepare_layers` must withdraw it first.
+        ConfigError: A published manifest lists a layer that is to be packed: `withdraw_layers` must withdraw it first.
         LayerError: A layer is not one of its video, or its values are not such as it can have.
         ShardError: A store fails, or a worker is killed.
     """
@@ -266,7 +272,9 @@ def _withdraw(storage: Storage, wanted: Collection[tuple[str, str]], *, stale: b
     # First what leads to them: nobody is to read half of one layer and half of another.
     for name in present:
         layer = layer_of_manifest(name)
-        if layer is not None and (stale or gone or layer not in layers):
+        if layer is None:
+            continue
+        if stale or gone or layer not in layers or _lists_others(storage, layer, wanted):
             storage.delete(name)
 
     if gone:
@@ -280,19 +288,10 @@ def _withdraw(storage: Storage, wanted: Collection[tuple[str, str]], *, stale: b
         storage.delete(name)
 
 
-def delete_layers_of(storage: Storage, shards: Collection[str]) -> None:
-    """Delete all layers of some shards, and before them the manifests of these layers.
-
-    Raises:
-        StorageError: The store fails.
-    """
-    files = {}
-    for name in storage.sizes():
-        found = layer_of_file(name)
-        if found is not None and found[0] in shards:
-            files[name] = found[1]
-
-    for layer in sorted(set(files.values())):
-        storage.delete(layer_manifest_name(layer))
-    for name in files:
-        storage.delete(name)
+def _lists_others(storage: Storage, layer: str, wanted: Collection[tuple[str, str]]) -> bool:
+    """Whether the manifest of a layer is damaged, or lists a shard that is gone or to be packed again."""
+    try:
+        shards = LayerManifest.load(storage, layer).shards
+    except ManifestError:
+        return True
+    return any((shard.shard, layer) not in wanted for shard in shards)

@@ -16,7 +16,7 @@ from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.names import MANIFEST_NAME, PLAN_NAME
 from surgstream.shards.format.outside import check_outside
 from surgstream.shards.layers.publishing import publish_layers
-from surgstream.shards.layers.work import PackedShard, pack_layers, prepare_layers
+from surgstream.shards.layers.work import PackedShard, check_sources, pack_layers, withdraw_layers
 from surgstream.shards.packing.discrepancies import (
     packed_footage,
     planned_footage,
@@ -157,6 +157,7 @@ def _check_kinds(options: PackConfig) -> None:
 def _prepare(
     corpus: CorpusConfig, sources: Sequence[Source], storage: Storage
 ) -> tuple[PackingPlan, Receipts]:
+    check_sources(sources)
     previous = earlier_plan(corpus, storage)
     if previous is not None and previous.has_pseudonyms and corpus.pseudonyms is None:
         raise ConfigError(
@@ -174,7 +175,7 @@ def _prepare(
     # Before the new plan is saved: only the previous one tells which files have to go.
     withdraw(storage, previous, plan, missing)
     finished = [receipt for receipt in receipts.values() if receipt is not None]
-    prepare_layers(corpus, sources, _with_shards(finished), storage)
+    withdraw_layers(corpus, sources, _with_shards(finished), storage)
     plan.save(storage)
     return plan, receipts
 

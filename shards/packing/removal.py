@@ -15,7 +15,6 @@ from surgstream.shards.format.names import (
     layer_of_manifest,
     receipt_name,
 )
-from surgstream.shards.layers.work import delete_layers_of
 from surgstream.shards.packing.plan import PackingPlan
 from surgstream.shards.storage.stores import Storage
 
@@ -79,11 +78,7 @@ def withdraw(
 
     # An unfinished packing may have left an index or a receipt without its shard.
     formerly_planned = {shard.name for shard in previous.shards}
-    lost = gone | formerly_planned - planned
-    if again or lost:
-        # They show what a video that is removed showed.
-        delete_layers_of(storage, again | lost)
-    for name in sorted(lost):
+    for name in sorted(gone | formerly_planned - planned):
         for stale in (name, index_name(name), receipt_name(name)):
             storage.delete(stale)
 

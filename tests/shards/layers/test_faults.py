@@ -2,6 +2,7 @@
 
 import errno
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ from PIL import Image
 
 from surgstream.shards.errors import OwnedError, StorageError
 from surgstream.shards.format.layers import LayerManifest
+from surgstream.shards.format.records import Box
 from surgstream.shards.layers import work
+from surgstream.shards.screening.borders import Border
 from surgstream.shards.storage.owner import OWNERS
 from surgstream.shards.storage.owner_record import this_process
 from surgstream.shards.storage.stores import LocalStorage, open_storage
+from surgstream.shards.video.sources import VideoFile
 from tests.helpers.commands import pack as main
 from tests.helpers.layers import layers_of, numbered, pictures_in, write_gray_video, write_sources
 from tests.helpers.packing import contents, load, write_corpus
@@ -56,6 +60,45 @@ def test_without_its_first_pictures_a_video_has_no_layer(tmp_path: Path) -> None
     assert set(map(type, pictures.values())) == {type(None)}
     (spoiled,) = LayerManifest.load(open_storage(str(tmp_path / "out")), "mask").quarantine
     assert spoiled.reason.startswith("its first pictures are lost")
+
+
+def test_frames_that_were_cut_otherwise_get_no_layer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by another version of a library than the one that packed the frames."""
+    write_sources(tmp_path, "a", "b")
+    monkeypatch.setattr("surgstream.shards.layers.extract.find_border", other_border)
+    corpus = write_corpus(tmp_path, layers_of(), fps=5, crop_borders=True)
+    assert main([corpus, str(tmp_path / "out")]) == 0
+    for name in ("mask", "depth"):
+        spoiled = LayerManifest.load(open_storage(str(tmp_path / "out")), name).quarantine
+        assert [each.reason.split(";")[0] for each in spoiled] == [
+            "its borders were found elsewhere when it was packed"
+        ] * 2
+
+
+def other_border(film: Any) -> Border:
+    return Border(Box(left=1, top=2, right=9, bottom=9), film.shape(next(film.samples(1))))
+
+
+def test_frames_that_decode_otherwise_get_no_layer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sources(tmp_path, "a")
+    sound = VideoFile.timed
+
+    def fewer(self: VideoFile, fps: Fraction) -> Any:
+        return (each for each in sound(self, fps) if each[0] != 3)
+
+    corpus = write_corpus(tmp_path, {"name": "d", "videos": "videos/*.mp4"}, fps=5)
+    assert main([corpus, str(tmp_path / "out")]) == 0
+    monkeypatch.setattr(VideoFile, "timed", fewer)
+    assert main([write_corpus(tmp_path, layers_of(), fps=5), str(tmp_path / "out")]) == 0
+    (spoiled,) = LayerManifest.load(open_storage(str(tmp_path / "out")), "mask").quarantine
+    assert (
+        "expected its 10 frames of 64x48 pixels as they were packed, got others: 1 are"
+        in spoiled.reason
+    )
 
 
 def test_pictures_of_several_sizes_are_fitted_as_their_frames_are(tmp_path: Path) -> None:

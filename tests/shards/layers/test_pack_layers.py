@@ -392,6 +392,32 @@ def test_only_what_has_changed_is_packed_again(tmp_path: Path) -> None:
     assert pictures_in(out, "depth")["d", "b", 1] is not None
 
 
+@pytest.mark.parametrize("lost", ["d-000000.mask.*", "d-000000.*", "../layer.mask.json"])
+def test_what_was_lost_is_packed_again(tmp_path: Path, lost: str) -> None:
+    """Whatever files somebody has deleted, frames among them."""
+    write_sources(tmp_path, "a", "b")
+    corpus, out = (
+        write_corpus(tmp_path, layers_of(), fps=5, shard_bytes=1),
+        tmp_path / "out",
+    )
+    assert main([corpus, str(out)]) == 0
+    before = {name: data for name, data in contents(out).items() if ".owner" not in name}
+    for path in list((out / "d").glob(lost)):
+        path.unlink()
+    assert main([corpus, str(out)]) == 0
+    assert {n: d for n, d in contents(out).items() if ".owner" not in n} == before
+
+
+def test_a_damaged_manifest_of_a_layer_is_written_again(tmp_path: Path) -> None:
+    write_sources(tmp_path, "a")
+    corpus, out = write_corpus(tmp_path, layers_of(), fps=5), tmp_path / "out"
+    assert main([corpus, str(out)]) == 0
+    whole = (out / "layer.mask.json").read_bytes()
+    (out / "layer.mask.json").write_bytes(whole[:-9])
+    assert main([corpus, str(out)]) == 0
+    assert (out / "layer.mask.json").read_bytes() == whole
+
+
 def test_a_video_that_is_removed_leaves_no_picture(tmp_path: Path) -> None:
     write_sources(tmp_path, "a", "b", "c")
     corpus, out = write_corpus(tmp_path, layers_of(), fps=5, shard_bytes=1), tmp_path / "out"

@@ -209,6 +209,17 @@ def test_damage_is_named(tmp_path: Path, name: str, place: int, reason: str) -> 
         layer.pictures("knee", "a", [0, 1])
 
 
+def test_zeros_in_an_index_do_not_pass_for_frames_without_pictures(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    write_layer(tmp_path, "mask", drawn)
+    path = tmp_path / "knee" / "knee-000000.mask.idx"
+    data = bytearray(path.read_bytes())
+    data[16:32] = bytes(16)
+    path.write_bytes(data)
+    with pytest.raises(CorruptSampleError, match=r"knee-000000\.mask\.idx: SHA-256"):
+        open_layer(open_storage(str(tmp_path)), "mask").pictures("knee", "a", [1])
+
+
 def test_an_index_that_leads_out_of_its_tar_is_refused(tmp_path: Path) -> None:
     """Although all checksums are right."""
     write_corpus(tmp_path)
