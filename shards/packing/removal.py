@@ -11,6 +11,8 @@ from surgstream.shards.format.names import (
     READINGS_NAME,
     index_name,
     is_shard_name,
+    layer_of_file,
+    layer_of_manifest,
     receipt_name,
 )
 from surgstream.shards.packing.plan import PackingPlan
@@ -29,6 +31,12 @@ def sweep(storage: Storage, corpus: CorpusConfig) -> None:
     datasets = {dataset.name for dataset in corpus.datasets}
 
     def ours(name: str) -> bool:
+        layer = layer_of_file(name)
+        if layer is not None:
+            return layer[0].partition("/")[0] in datasets
+        if layer_of_manifest(name) is not None:
+            return True
+
         stem, _, kind = name.rpartition(".")
         if kind in ("tar", "idx", "json") and is_shard_name(f"{stem}.tar"):
             return name.partition("/")[0] in datasets

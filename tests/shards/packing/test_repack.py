@@ -156,6 +156,8 @@ def test_only_what_is_ours_is_swept(tmp_path: Path) -> None:
         "plan.json",
         "manifest.json",
         "quarantine.jsonl",
+        "d/d-000000.mask.tar",
+        "layer.mask.json",
     ]
     others = [
         "e/e-000000.tar",
@@ -164,6 +166,7 @@ def test_only_what_is_ours_is_swept(tmp_path: Path) -> None:
         "notes.txt",
         "d/d-000000.mp4",
         "deep/plan.json",
+        "e/e-000000.mask.tar",
     ]
     for name in (*ours, *others):
         path = out / name
