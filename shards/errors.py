@@ -45,6 +45,10 @@ class VideoError(ShardError):
         self.nameless = nameless or reason
 
 
+class LayerError(ShardError):
+    """The pictures of a layer are not such as a layer has: of another size or kind than expected, or of other times."""
+
+
 class LabelError(ShardError):
     """Labels are missing or malformed, or a task does not know what they say."""
 

@@ -30,10 +30,17 @@ MAY_IMPORT = {
     "shards.video.container": ("shards.video.container", "shards.format", "shards.storage"),
     "shards.screening": ("shards.screening", "shards.video", "shards.format"),
     "shards.synthetic": ("shards.synthetic", "shards.keyed_random", "shards.workers"),
-    "shards.inspection": ("shards.inspection", "shards.format", "shards.storage", "shards.video"),
+    "shards.inspection": (
+        "shards.inspection", "shards.format", "shards.reading.layers", "shards.storage", "shards.video",
+    ),
+    "shards.spool": (),
+    "shards.layers": (
+        "shards.layers", "shards.corpus", "shards.format", "shards.storage", "shards.video", "shards.screening",
+        "shards.spool", "shards.workers",
+    ),
     "shards.packing": (
-        "shards.packing", "shards.corpus", "shards.format", "shards.storage", "shards.video", "shards.screening",
-        "shards.workers",
+        "shards.packing", "shards.corpus", "shards.format", "shards.layers", "shards.storage", "shards.video",
+        "shards.screening", "shards.spool", "shards.workers",
     ),
     "shards.reading": ("shards.reading", "shards.format", "shards.storage", "shards.order"),
     "shards.leaks": (

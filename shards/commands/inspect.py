@@ -3,13 +3,15 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from surgstream.configs.loading import to_tree
+from surgstream.shards.format.layers import LayerManifest, find_layers
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.outside import check_outside
 from surgstream.shards.inspection.bars import draw_bars
+from surgstream.shards.inspection.overlay import layer_strip
 from surgstream.shards.inspection.packed_frames import (
     Placed,
     all_videos,
@@ -18,9 +20,10 @@ from surgstream.shards.inspection.packed_frames import (
     read_frames,
     spread,
 )
-from surgstream.shards.inspection.sheet import draw_sheet
+from surgstream.shards.inspection.sheet import Row, draw_sheet
 from surgstream.shards.inspection.strip import strip
 from surgstream.shards.inspection.summary import Summaries, summarise
+from surgstream.shards.reading.layers import Layer, open_layer
 from surgstream.shards.storage.stores import Storage, open_storage
 
 VIDEOS_OF_A_SHEET = 12
@@ -49,7 +52,8 @@ def run(words: argparse.Namespace) -> int:
         sys.stdout.write(f"{write_report(storage, words.report, planned_films(storage))}\n")
         return 0
 
-    summaries = summarise(manifest, storage.uri, words.short)
+    layers = [LayerManifest.load(storage, name) for name in find_layers(storage)]
+    summaries = summarise(manifest, storage.uri, words.short, layers)
     if words.json:
         sys.stdout.write(json.dumps(to_tree(summaries), indent=1) + "\n")
     else:
@@ -70,10 +74,25 @@ def _grid(storage: Storage, manifest: Manifest, dataset: str, out: Path) -> Path
     """Write a contact sheet of some videos of a dataset."""
     videos = [placed for placed in all_videos(manifest) if placed.shard.dataset == dataset]
     shown = [videos[number] for number in spread(len(videos), VIDEOS_OF_A_SHEET)]
-    sheet = draw_sheet((strip(storage, placed, COLUMNS) for placed in shown), COLUMNS)
+    layers = _layers(storage)
+    rows = (row for placed in shown for row in _rows(storage, placed, layers, COLUMNS))
+    sheet = draw_sheet(rows, COLUMNS)
     path = _folder(out) / f"{dataset}.png"
     sheet.save(path)
     return path
+
+
+def _layers(storage: Storage) -> list[Layer]:
+    return [open_layer(storage, name) for name in find_layers(storage)]
+
+
+def _rows(storage: Storage, placed: Placed, layers: Sequence[Layer], most: int) -> Iterator[Row]:
+    """Rows of a video: its frames, and its frames with each layer over them."""
+    yield strip(storage, placed, most)
+    for layer in layers:
+        row = layer_strip(storage, layer, placed, most)
+        if row is not None:
+            yield row
 
 
 def _description(placed: Placed) -> str:
@@ -104,7 +123,8 @@ def _pictures_of(
         yield _write(out / f"{stem}_{placed.seconds[number]:g}s.jpg", jpeg)
     if grid:
         path = _folder(out) / f"{stem}.png"
-        draw_sheet([strip(storage, placed, FRAMES_OF_A_VIDEO)], COLUMNS).save(path)
+        rows = _rows(storage, placed, _layers(storage), FRAMES_OF_A_VIDEO)
+        draw_sheet(rows, COLUMNS).save(path)
         yield path
 
 

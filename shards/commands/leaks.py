@@ -69,8 +69,10 @@ def _sources(corpora: dict[str, Manifest]) -> dict[str, Sources]:
                 "another folder, and compare that"
             )
 
+        # Of a still image the shard has all there is, and of one among others only it knows which it is.
         found[uri] = {
             (shard.dataset, video.id): (video.location, shard.image_fps)
             for shard, video in plan.videos()
+            if not shard.stills and shard.images == "*"
         }
     return found

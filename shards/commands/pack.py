@@ -12,7 +12,7 @@ from surgstream.shards.corpus.file import CorpusConfig, find_corpus, is_folder
 from surgstream.shards.corpus.folder import describe_folder
 from surgstream.shards.corpus.overlaps import told_overlaps
 from surgstream.shards.corpus.sources import located
-from surgstream.shards.format.names import QUARANTINE_NAME, READINGS_NAME
+from surgstream.shards.format.names import QUARANTINE_NAME, READINGS_NAME, layer_manifest_name
 from surgstream.shards.format.outside import check_outside
 from surgstream.shards.inspection.report import write_report
 from surgstream.shards.packing.pipeline import pack, pack_share, prepare
@@ -52,7 +52,8 @@ def run(words: argparse.Namespace) -> int:
         return 0
 
     packed = pack(corpus, root, storage)
-    sys.stdout.write(packed.table() + packed.found() + packed.left_out() + packed.speed())
+    sys.stdout.write(packed.table() + packed.found() + packed.left_out())
+    sys.stdout.write(packed.layered() + packed.speed())
     if words.report is not None:
         sys.stdout.write(f"report: {write_report(storage, words.report, packed.films())}\n")
 
@@ -64,7 +65,12 @@ def run(words: argparse.Namespace) -> int:
     if packed.quarantine:
         details = f"{uri}/{QUARANTINE_NAME}"
         sys.stdout.write(f"in quarantine: {len(packed.quarantine)}, with reasons: {details}\n")
-    return QUARANTINE_STATUS if packed.quarantine and words.strict else 0
+    damaged_layers = [layer.layer for layer in packed.layers if layer.quarantine]
+    for name in damaged_layers:
+        details = f"{uri}/{layer_manifest_name(name)}"
+        sys.stdout.write(f"layer {name} has damaged videos, with reasons: {details}\n")
+    has_quarantine = packed.quarantine or damaged_layers
+    return QUARANTINE_STATUS if has_quarantine and words.strict else 0
 
 
 def _corpus(words: argparse.Namespace) -> tuple[str, CorpusConfig, str]:

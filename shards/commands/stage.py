@@ -4,15 +4,24 @@ import argparse
 import hashlib
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 from surgstream.configs.errors import ConfigError
-from surgstream.shards.errors import CorruptSampleError, StorageError
+from surgstream.shards.errors import CorruptSampleError, ManifestError, StorageError
 from surgstream.shards.format.index import ROW
+from surgstream.shards.format.layers import LayerManifest, find_layers
 from surgstream.shards.format.manifest import ManifestFile, packed_shards
-from surgstream.shards.format.names import MANIFEST_NAME, PLAN_NAME, index_name, is_shard_name
+from surgstream.shards.format.names import (
+    MANIFEST_NAME,
+    PLAN_NAME,
+    index_name,
+    is_shard_name,
+    layer_manifest_name,
+    layer_of_file,
+    layer_of_manifest,
+)
 from surgstream.shards.progress import progress_bar
 from surgstream.shards.storage.owner import owning
 from surgstream.shards.storage.stores import Storage, open_storage
@@ -31,7 +40,7 @@ def run(words: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class File:
-    """A shard or an index, as the manifest describes it."""
+    """A shard or an index, of frames or of a layer, as its manifest describes it."""
 
     name: str
     num_bytes: int
@@ -70,8 +79,8 @@ def stage(source: Storage, target: Storage, *, num_at_once: int, checksum: bool)
         CorruptSampleError: A file of the source is damaged.
         ShardError: The source has no manifest, a store fails, or the target has no room.
     """
-    manifest = ManifestFile.load(source)
-    files = tuple(_files(manifest))
+    bundles = list(_bundles(source))
+    files = tuple(file for bundle in bundles for file in bundle.files)
     if target.size(PLAN_NAME) is not None:
         raise ConfigError(
             f"{target.uri}: a corpus was packed there, which has a {PLAN_NAME}; stage into another "
@@ -80,33 +89,94 @@ def stage(source: Storage, target: Storage, *, num_at_once: int, checksum: bool)
 
     with owning(target, "staging", wait=True) as owner:
         _check_shards(target, files)
-        target.sweep({MANIFEST_NAME, *(file.name for file in files)}.__contains__)
+        target.sweep({*_record_names(bundles), *(file.name for file in files)}.__contains__)
         sizes = target.sizes()
         of_right_size = {file.name for file in files if sizes.get(file.name) == file.num_bytes}
         others = [file for file in files if file.name not in of_right_size]
         _check_room(target, _bytes_of(others))
 
-        has_size = sizes.get(MANIFEST_NAME) == len(manifest.data)
-        was_staged = has_size and target.read(MANIFEST_NAME) == manifest.data
-        if not was_staged:
-            # Nobody is to read what is now half of one corpus and half of another.
-            target.delete(MANIFEST_NAME)
+        new = [bundle for bundle in bundles if not bundle.is_staged(target, sizes)]
+        # Nobody is to read what is now half of one corpus and half of another.
+        for bundle in new:
+            target.delete(bundle.record)
+        _remove_layers(target, sizes, bundles)
 
-        # A manifest is written last: where it is there, files of the right size were sound.
-        work = others if was_staged and not checksum else files
+        work = []
+        for bundle in bundles:
+            # A record is written last: where it is there, files of the right size were sound.
+            is_trusted = bundle not in new and not checksum
+            work += [
+                file for file in bundle.files if not is_trusted or file.name not in of_right_size
+            ]
         copying = _Copying(source, target, of_right_size, _bytes_of(work))
         copied_bytes = copying.run(work, num_at_once)
 
         owner.check()
-        if not was_staged:
-            target.write(MANIFEST_NAME, manifest.data)
+        for bundle in new:
+            target.write(bundle.record, bundle.data)
     return Staged(files, copied_bytes)
+
+
+@dataclass(frozen=True)
+class _Bundle:
+    """Files, and the record that describes them: the manifest of a corpus, or that of a layer.
+
+    Attributes:
+        record: Name of the record.
+        data: Its bytes.
+        files: The files.
+    """
+
+    record: str
+    data: bytes
+    files: tuple[File, ...]
+
+    def is_staged(self, target: Storage, sizes: Mapping[str, int]) -> bool:
+        """Whether the target has this record."""
+        has_size = sizes.get(self.record) == len(self.data)
+        return has_size and target.read(self.record) == self.data
+
+
+def _bundles(source: Storage) -> Iterator[_Bundle]:
+    """What the source holds: its layers, and last the corpus itself, whose manifest is written last."""
+    manifest = ManifestFile.load(source)
+    for name in find_layers(source):
+        layer = LayerManifest.load(source, name)
+        if layer.corpus != manifest.sha256:
+            raise ManifestError(
+                f"{source.uri}: {layer_manifest_name(name)}: expected a layer of this version of "
+                "the corpus, got one of another; run `surgstream pack` again, or let it finish"
+            )
+        yield _Bundle(layer_manifest_name(name), layer.to_bytes(), tuple(_layer_files(layer)))
+    yield _Bundle(MANIFEST_NAME, manifest.data, tuple(_files(manifest)))
+
+
+def _record_names(bundles: Sequence[_Bundle]) -> Iterator[str]:
+    return (bundle.record for bundle in bundles)
+
+
+def _remove_layers(target: Storage, sizes: Mapping[str, int], bundles: Sequence[_Bundle]) -> None:
+    """Remove layers that the source does not have, of all files first the manifest."""
+    known = {*_record_names(bundles)}
+    known |= {file.name for bundle in bundles for file in bundle.files}
+    manifests = [name for name in sizes if layer_of_manifest(name) is not None]
+    others = [name for name in sizes if layer_of_file(name) is not None]
+    for name in (*manifests, *others):
+        if name not in known:
+            target.delete(name)
 
 
 def _files(manifest: ManifestFile) -> Iterator[File]:
     for shard in manifest.shards():
         yield File(shard.name, shard.num_bytes, shard.sha256)
         yield File(index_name(shard.name), shard.num_frames * ROW.itemsize, shard.index_sha256)
+
+
+def _layer_files(layer: LayerManifest) -> Iterator[File]:
+    for shard in layer.shards:
+        yield File(layer.tar_name(shard), shard.num_bytes, shard.sha256)
+        num_bytes = shard.num_frames * ROW.itemsize
+        yield File(layer.index_name(shard), num_bytes, shard.index_sha256)
 
 
 def _bytes_of(files: Sequence[File]) -> int:

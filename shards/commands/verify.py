@@ -4,12 +4,14 @@ import argparse
 import logging
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from surgstream.shards.errors import ManifestError
-from surgstream.shards.format.manifest import Manifest
+from surgstream.shards.format.layers import LayerManifest, LayerShard
+from surgstream.shards.format.manifest import Manifest, ManifestFile
 from surgstream.shards.format.names import MANIFEST_NAME
 from surgstream.shards.format.records import Shard
+from surgstream.shards.layers.checks import check_layer, load_layers
 from surgstream.shards.packing.checks import check_shard
 from surgstream.shards.packing.record_checks import check_records, find_pictures
 from surgstream.shards.storage.stores import Storage, open_storage
@@ -70,6 +72,8 @@ def verify(manifest: Manifest, storage: Storage, *, workers: int) -> Iterator[st
     for _, findings in run_all(_verify_shard, tasks, frames, workers=workers, label="verify"):
         yield from findings
 
+    yield from _verify_layers(manifest, segment_frames, storage, workers)
+
 
 @dataclass(frozen=True)
 class VerifyTask:
@@ -82,6 +86,43 @@ class VerifyTask:
 
 def _verify_shard(task: VerifyTask, progress: ProgressCallback) -> list[str]:
     return list(check_shard(task.shard, task.segment_frames, open_storage(task.out), progress))
+
+
+def _verify_layers(
+    manifest: Manifest, segment_frames: int, storage: Storage, workers: int
+) -> Iterator[str]:
+    shards = {shard.name: shard for shard in manifest.shards}
+    layers: list[LayerManifest] = []
+    yield from load_layers(storage, ManifestFile.load(storage).sha256, shards, layers)
+
+    tasks = []
+    for layer in layers:
+        # The list of all shards would travel to the worker of each.
+        bare = replace(layer, shards=(), quarantine=())
+        for own in layer.shards:
+            task = LayerVerifyTask(bare, own, shards[own.shard], segment_frames, storage.uri)
+            tasks.append(task)
+    frames = [task.own.num_frames for task in tasks]
+    for _, findings in run_all(_verify_layer, tasks, frames, workers=workers, label="layers"):
+        yield from findings
+
+
+@dataclass(frozen=True)
+class LayerVerifyTask:
+    """A layer, its entry for a shard, that shard, the length of its segments, and the address of the corpus."""
+
+    layer: LayerManifest
+    own: LayerShard
+    shard: Shard
+    segment_frames: int
+    out: str
+
+
+def _verify_layer(task: LayerVerifyTask, progress: ProgressCallback) -> list[str]:
+    storage = open_storage(task.out)
+    return list(
+        check_layer(task.layer, task.own, task.shard, task.segment_frames, storage, progress)
+    )
 
 
 def _summary(manifest: Manifest, num_findings: int) -> str:

@@ -14,7 +14,8 @@ from surgstream.configs.presets import find_preset, presets
 from surgstream.configs.ranges import Range
 from surgstream.configs.renamed import Renamed
 from surgstream.configs.suggestions import did_you_mean
-from surgstream.shards.corpus import naming
+from surgstream.shards.corpus import layers, naming
+from surgstream.shards.corpus.layers import LayerConfig
 from surgstream.shards.corpus.naming import BY_NAME
 from surgstream.shards.format.names import is_plain_id
 from surgstream.shards.format.records import RENAMED_KINDS
@@ -67,8 +68,11 @@ class DatasetConfig:
         image_fps: Makes each video a folder of numbered images, and `videos` the folders, whose names are the ids. This
             many numbers pass in a second: 1 where the image of each second has the next number, 25 where every
             twenty-fifth picture of a video kept its own number.
+        images: A glob of the names of a folder's images, such as `*_color.png`, where it has others as well.
+        stills: Makes each video one image file, of a single frame.
         labels: For each kind of label a CSV file, with `{video}` where the id goes, or the fields of an id; see
             `shards.corpus.labels`.
+        layers: For each layer, such as `mask`, where its pictures are; see `shards.corpus.layers`.
         min_seconds: A video with fewer seconds to pack is left out and reported; null takes the value of `pack`.
         licence: Written into every sample.
         expected: Published counts; a difference from what is packed to train, or dropped, is a warning. So it is with
@@ -85,7 +89,10 @@ class DatasetConfig:
     id: str = BY_NAME
     hold_out: Anywhere | tuple[str, ...] = ()
     image_fps: Annotated[float, Range(0.001, 1e3)] | None = None
+    images: str = "*"
+    stills: bool = False
     labels: dict[str, Anywhere] = field(default_factory=dict)
+    layers: dict[str, LayerConfig] = field(default_factory=dict)
     min_seconds: Annotated[float, Range(0, 1e6)] | None = None
     licence: str | None = None
     expected: Expected = Expected()
@@ -98,6 +105,9 @@ class DatasetConfig:
         if not self.videos:
             yield "videos: expected a file, a glob or a list of them, got nothing"
         yield from (f"id: {problem}" for problem in naming.problems(self.id))
+        if self.stills and self.image_fps is not None:
+            yield "stills: expected image_fps for folders of images or stills for single ones, got both"
+        yield from layers.problems(self.layers)
         for task, ids in self.packs_test_of.items():
             try:
                 expand(ids)
@@ -184,6 +194,11 @@ class CorpusConfig:
         repeated = {name for name in names if names.count(name) > 1}
         for name in sorted(repeated):
             yield f"datasets: expected names that differ, got {name!r} more than once"
+
+        try:
+            layers.values_of({dataset.name: dataset.layers for dataset in self.datasets})
+        except ValueError as error:
+            yield f"datasets: {error}"
 
         for subset, members in self.subsets.items():
             if not members:

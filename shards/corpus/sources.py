@@ -4,13 +4,14 @@ import glob
 import logging
 import os
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from surgstream.configs.errors import ConfigError
 from surgstream.shards.corpus.file import CorpusConfig, DatasetConfig
 from surgstream.shards.corpus.labels import check_labels
+from surgstream.shards.corpus.layers import LayerSource
 from surgstream.shards.corpus.naming import BY_NAME, by_id, fill, label_files
 from surgstream.shards.corpus.pseudonyms import find_pseudonyms
 from surgstream.shards.errors import UnusableFileError
@@ -26,10 +27,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A video to pack, with absolute paths or `s3://` addresses of it and of its labels.
+    """A video to pack, with absolute paths or `s3://` addresses of it, of its labels and of its layers.
 
-    `image_fps` and `id_pattern` are `image_fps` and `id` of `DatasetConfig`. `id` is a pseudonym where the name of the
-    file is `hidden`.
+    `image_fps`, `images`, `still` and `id_pattern` are `image_fps`, `images`, `stills` and `id` of `DatasetConfig`.
+    `id` is a pseudonym where the name of the file is `hidden`. A layer need not be where it is looked for.
     """
 
     dataset: str
@@ -40,6 +41,9 @@ class Source:
     review: tuple[Decision, ...] = ()
     hidden: bool = False
     id_pattern: str = BY_NAME
+    images: str = "*"
+    still: bool = False
+    layers: dict[str, LayerSource] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -166,6 +170,9 @@ def _dataset_sources(dataset: DatasetConfig, root: str, stores: Stores) -> Itera
     for own_id, location in by_own_id.items():
         labels[own_id] = label_files(patterns, location, own_id, is_folder=folders)
     check_labels(patterns, labels.values(), stores, where=where)
+    layers = {
+        own_id: _layers(dataset, location, own_id, root) for own_id, location in by_own_id.items()
+    }
 
     for own_id, location in by_own_id.items():
         source = Source(
@@ -175,8 +182,24 @@ def _dataset_sources(dataset: DatasetConfig, root: str, stores: Stores) -> Itera
             image_fps=dataset.image_fps,
             labels=labels[own_id],
             id_pattern=dataset.id,
+            images=dataset.images,
+            still=dataset.stills,
+            layers=layers[own_id],
         )
         yield ("held_out" if own_id in held_out else "train"), source
+
+
+def _layers(
+    dataset: DatasetConfig, location: str, own_id: str, root: str
+) -> dict[str, LayerSource]:
+    """The layers of a video."""
+    folders = dataset.image_fps is not None
+    patterns = {name: located(layer.path, root) for name, layer in dataset.layers.items()}
+    found = label_files(patterns, location, own_id, is_folder=folders)
+    return {
+        name: LayerSource(location=found[name], config=layer)
+        for name, layer in dataset.layers.items()
+    }
 
 
 def _locations(dataset: DatasetConfig, root: str, stores: Stores, *, where: str) -> Iterator[str]:

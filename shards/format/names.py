@@ -20,9 +20,14 @@ FRAME_BYTES = 1024
 MAX_LABELS = 64 * 2**20
 """The most bytes of a file of labels; parsed, they take many times as much memory."""
 
+LAYER_VERSION = 1
+
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _DIGESTED_ID = re.compile(r".*--[0-9a-f]{16}")
 _SHARD = re.compile(r"(?P<dataset>[A-Za-z0-9_-]{1,80})/(?P=dataset)-(?P<number>[0-9]{6})\.tar")
+_LAYER = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_LAYER_FILE = re.compile(rf"(?P<stem>[^.]+)\.(?P<layer>{_LAYER.pattern})\.(?:tar|idx|json)")
+_LAYER_MANIFEST = re.compile(rf"layer\.(?P<layer>{_LAYER.pattern})\.json")
 
 
 def is_plain_id(text: str) -> bool:
@@ -94,6 +99,35 @@ def is_receipt_name(name: str) -> bool:
     return name.endswith(".json") and is_shard_name(f"{name.removesuffix('.json')}.tar")
 
 
+def is_layer(text: str) -> bool:
+    """Whether `text` can name a layer, such as `mask`: 1 to 32 characters of `[a-z0-9_]`, the first one a letter."""
+    return _LAYER.fullmatch(text) is not None
+
+
+def layer_shard_name(shard: str, layer: str) -> str:
+    """The name of the tar with the pictures of a layer, beside that of the frames; its index and record follow it."""
+    return f"{shard.removesuffix('.tar')}.{layer}.tar"
+
+
+def layer_manifest_name(layer: str) -> str:
+    """The name of the record of a whole layer."""
+    return f"layer.{layer}.json"
+
+
+def layer_of_file(name: str) -> tuple[str, str] | None:
+    """The shard and the layer that a file beside the shard belongs to; None where it is no file of a layer."""
+    match = _LAYER_FILE.fullmatch(name)
+    if match is None or not is_shard_name(f"{match['stem']}.tar"):
+        return None
+    return f"{match['stem']}.tar", match["layer"]
+
+
+def layer_of_manifest(name: str) -> str | None:
+    """The layer that `layer_manifest_name` put into a name; None where it is another name."""
+    match = _LAYER_MANIFEST.fullmatch(name)
+    return None if match is None else match["layer"]
+
+
 def segment_key(video: str, segment: int) -> str:
     """The WebDataset key of a video's segment: its members are named `KEY.json` and `KEY.0000.jpg` onwards."""
     return f"{video}_{segment:05d}"
@@ -107,3 +141,8 @@ def segment_member(key: str) -> str:
 def frame_member(key: str, frame: int) -> str:
     """The tar member of frame `frame` of a segment, counted from 0."""
     return f"{key}.{frame:04d}.jpg"
+
+
+def layer_member(key: str, frame: int) -> str:
+    """The tar member of a layer's picture of frame `frame` of a segment."""
+    return f"{key}.{frame:04d}.png"

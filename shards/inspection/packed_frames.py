@@ -35,14 +35,18 @@ class Placed:
         return f"{self.shard.dataset}/{self.video.id}"
 
     @property
+    def frame_numbers(self) -> list[int]:
+        """Number of each of its frames in the video."""
+        numbers: list[int] = []
+        for part in self.video.parts:
+            numbers += range(part.first_frame, part.first_frame + part.num_frames)
+        return numbers
+
+    @property
     def seconds(self) -> list[float]:
         """Time of each of its frames, in seconds after the first picture."""
         fps = Fraction(str(self.video.fps))
-        seconds = []
-        for part in self.video.parts:
-            numbers = range(part.first_frame, part.first_frame + part.num_frames)
-            seconds += [float(number / fps) for number in numbers]
-        return seconds
+        return [float(number / fps) for number in self.frame_numbers]
 
 
 def all_videos(manifest: Manifest) -> Iterator[Placed]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from surgstream.configs.columns import columns
+from surgstream.shards.format.layers import LayerManifest
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.records import PackedVideo, Shard
 
@@ -46,6 +47,23 @@ class Summary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayerSummary:
+    """The numbers of a layer.
+
+    Attributes:
+        name: Its name.
+        values: What its pictures hold, `classes` or `depth`.
+        num_pictures: Frames that have a picture, by dataset.
+        told: All of it in a line.
+    """
+
+    name: str
+    values: str
+    num_pictures: dict[str, int]
+    told: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Summaries:
     """The numbers of a corpus.
 
@@ -56,6 +74,7 @@ class Summaries:
         total: The whole corpus.
         datasets: The datasets, by name.
         specialties: The specialties, by name.
+        layers: The layers of the corpus.
     """
 
     corpus: str
@@ -64,20 +83,25 @@ class Summaries:
     total: Summary
     datasets: tuple[Summary, ...]
     specialties: tuple[Summary, ...]
+    layers: tuple[LayerSummary, ...] = ()
 
     def text(self) -> str:
-        """Format two tables."""
+        """Format two tables, and a line for each layer."""
         datasets = _table("dataset", (*self.datasets, self.total))
-        return f"{datasets}\n{_table('specialty', self.specialties)}"
+        layers = "".join(f"{layer.told}\n" for layer in self.layers)
+        return f"{datasets}\n{_table('specialty', self.specialties)}" + f"\n{layers}" * bool(layers)
 
 
-def summarise(manifest: Manifest, uri: str, short_frames: int) -> Summaries:
-    """Count the videos and frames in a manifest.
+def summarise(
+    manifest: Manifest, uri: str, short_frames: int, layers: Sequence[LayerManifest] = ()
+) -> Summaries:
+    """Count the videos and frames in a manifest, and the pictures of its layers.
 
     Args:
         manifest: The corpus's manifest.
         uri: The corpus's address.
         short_frames: A video with fewer frames is short.
+        layers: The manifests of its layers.
     """
     total = sum(shard.num_frames for shard in manifest.shards)
 
@@ -94,6 +118,19 @@ def summarise(manifest: Manifest, uri: str, short_frames: int) -> Summaries:
         total=_summary("total", manifest.shards, total, short_frames),
         datasets=grouped(lambda shard: shard.dataset),
         specialties=grouped(lambda shard: shard.specialty),
+        layers=tuple(map(_layer_summary, layers)),
+    )
+
+
+def _layer_summary(layer: LayerManifest) -> LayerSummary:
+    num_pictures: Counter[str] = Counter()
+    for shard in layer.shards:
+        num_pictures[shard.shard.partition("/")[0]] += shard.num_pictures
+    return LayerSummary(
+        name=layer.layer,
+        values=layer.values,
+        num_pictures=dict(sorted(num_pictures.items())),
+        told=layer.told(),
     )
 
 

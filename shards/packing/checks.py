@@ -15,12 +15,10 @@ from surgstream.shards.format.checksummed import load_checksummed
 from surgstream.shards.format.index import ROW, Rows
 from surgstream.shards.format.names import frame_member, segment_key, segment_member
 from surgstream.shards.format.records import PackedVideo, Part, Shard, describe, segments
+from surgstream.shards.format.tape import LostError, Tape
 from surgstream.shards.format.tar import member_header, padded
-from surgstream.shards.storage.stores import RangeReader, Storage
+from surgstream.shards.storage.stores import Storage
 from surgstream.shards.workers import ProgressCallback
-
-READ_BYTES = 8 * 2**20
-MAX_MEMBER = 256 * 2**20
 
 
 def check_shard(
@@ -49,7 +47,7 @@ def check_shard(
         yield _other_size(shard.name, shard.num_bytes, size)
         return
 
-    tape = _Tape(storage, shard)
+    tape = Tape(storage, shard.name, shard.num_bytes)
     sound = True
     if rows is not None:
         for finding in _check_members(shard, segment_frames, tape, rows, progress):
@@ -88,7 +86,7 @@ def _other_size(name: str, expected: int, size: int | None) -> str:
 
 
 def _check_members(
-    shard: Shard, segment_frames: int, tape: "_Tape", rows: Rows, progress: ProgressCallback
+    shard: Shard, segment_frames: int, tape: Tape, rows: Rows, progress: ProgressCallback
 ) -> Iterator[str]:
     """Compare the tar, byte by byte from its start to its end, with what packing writes."""
     try:
@@ -100,7 +98,7 @@ def _check_members(
                 )
                 yield from _check_frames(video, segment, key, tape, its_rows)
                 progress(segment.num_frames)
-    except _LostError:
+    except LostError:
         yield f"from byte {tape.position} on it does not fit its index; the rest is not looked at"
         return
 
@@ -122,7 +120,7 @@ def _check_description(
     video: PackedVideo,
     segment: Part,
     key: str,
-    tape: "_Tape",
+    tape: Tape,
     first_frame_offset: int,
 ) -> Iterator[str]:
     """Check a segment's JSON member, which ends where the header of its first frame begins."""
@@ -151,7 +149,7 @@ def _check_description(
 
 
 def _check_frames(
-    video: PackedVideo, segment: Part, key: str, tape: "_Tape", rows: Rows
+    video: PackedVideo, segment: Part, key: str, tape: Tape, rows: Rows
 ) -> Iterator[str]:
     for number, row in enumerate(rows):
         member = frame_member(key, number)
@@ -161,7 +159,7 @@ def _check_frames(
         # Members follow each other without a gap.
         header = tape.take(tarfile.BLOCKSIZE)
         if row["offset"] != tape.position:
-            raise _LostError
+            raise LostError
         jpeg = tape.take(size)
         padding = tape.take(padded(size) - size)
 
@@ -191,37 +189,3 @@ def _jpeg_problem(jpeg: bytes, video: PackedVideo) -> str:
     except Exception as error:
         return f"cannot be decoded: {error}"
     return ""
-
-
-class _LostError(Exception):
-    """The index leads out of the tar, or backwards, or asks for more than any frame or description takes."""
-
-
-class _Tape:
-    """A tar read once from its start to its end, hashed on the way."""
-
-    def __init__(self, storage: Storage, shard: Shard) -> None:
-        self.position = 0
-        self._num_bytes = shard.num_bytes
-        self._file = io.BufferedReader(RangeReader(storage, shard.name), READ_BYTES)
-        self._digest = hashlib.sha256()
-
-    @property
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
-
-    def take(self, count: int) -> bytes:
-        """Read the next `count` bytes."""
-        if not 0 <= count <= min(MAX_MEMBER, self._num_bytes - self.position):
-            raise _LostError
-        data = self._file.read(count)
-        self._digest.update(data)
-        self.position += count
-        return data
-
-    def rest_is_zero(self) -> bool:
-        """Read what is left, and tell whether it is all zeros."""
-        zero = True
-        while left := self._num_bytes - self.position:
-            zero &= not self.take(min(left, READ_BYTES)).strip(b"\0")
-        return zero

@@ -16,12 +16,12 @@ from surgstream.shards.corpus.file import PackConfig
 from surgstream.shards.format.records import Box, Change, Finding, Part, Span, VideoReport
 from surgstream.shards.format.review import Decision
 from surgstream.shards.packing.plan_records import PlannedShard, PlannedVideo
-from surgstream.shards.packing.spool import Spool, spool
 from surgstream.shards.screening.borders import Border, find_border
 from surgstream.shards.screening.screener import FrameEvidence, FrameScreener, Interval
+from surgstream.shards.spool import Spool, spool
 from surgstream.shards.storage.stores import Stores
 from surgstream.shards.video.frames import JpegFrames
-from surgstream.shards.video.sources import Film, find_film
+from surgstream.shards.video.sources import Film
 from surgstream.shards.workers import ProgressCallback
 
 
@@ -75,7 +75,7 @@ def extract_frames(
     """
     fps = Fraction(str(options.fps))
     watch = FrameScreener()
-    film = _film(video, shard, options, stores, threads)
+    film = shard.film(video, stores, threads=threads, gpu=options.decode == "nvdec")
     border = find_border(film) if options.crop_borders else None
     frames = _frames(film, options, border, watch, threads)
 
@@ -105,18 +105,6 @@ def extract_frames(
         parts = tuple(_runs(np.array(numbers)[kept]))
         jpegs = (spooled.read(int(at)) for at in np.flatnonzero(kept))
         yield ExtractedFrames(parts, frames.width, frames.height, reading, jpegs)
-
-
-def _film(
-    video: PlannedVideo, shard: PlannedShard, options: PackConfig, stores: Stores, threads: int
-) -> Film:
-    return find_film(
-        video.location,
-        stores,
-        image_fps=shard.image_fps,
-        threads=threads,
-        gpu=options.decode == "nvdec",
-    )
 
 
 def _frames(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from surgstream.configs.columns import columns
 from surgstream.shards.corpus.sources import Source
+from surgstream.shards.format.layers import LayerManifest
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.quarantine import Quarantined
 from surgstream.shards.format.records import Shard, VideoReport
@@ -21,6 +22,7 @@ class Packed:
     quarantine: tuple[Quarantined, ...]
     readings: tuple[VideoReport, ...]
     sources: tuple[Source, ...] = ()
+    layers: tuple[LayerManifest, ...] = ()
     new_seconds: float = 0.0
     took_seconds: float = 0.0
 
@@ -87,6 +89,10 @@ class Packed:
         videos = f"{len(short):,} video{'s' * (len(short) != 1)} of {', '.join(names)}"
         return f"left out, shorter than min_seconds: {videos}, {seconds:,.1f} s in all\n"
 
+    def layered(self) -> str:
+        """Format a line for each layer."""
+        return "".join(f"{layer.told()}\n" for layer in self.layers)
+
     def speed(self) -> str:
         """Format a line about the speed."""
         if not self.new_seconds:
@@ -102,7 +108,13 @@ class Packed:
         """Find the sources, not yet opened, by dataset and id."""
         stores = Stores()
         return {
-            (each.dataset, each.id): find_film(each.location, stores, image_fps=each.image_fps)
+            (each.dataset, each.id): find_film(
+                each.location,
+                stores,
+                image_fps=each.image_fps,
+                images=each.images,
+                still=each.still,
+            )
             for each in self.sources
         }
 

@@ -1,8 +1,9 @@
 """The work of `surgstream pack`: plan, pack what is missing, publish. Many jobs can pack a share each."""
 
+import contextlib
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from surgstream.shards.errors import OwnedError
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.names import MANIFEST_NAME, PLAN_NAME
 from surgstream.shards.format.outside import check_outside
+from surgstream.shards.layers.publishing import publish_layers
+from surgstream.shards.layers.work import PackedShard, pack_layers, prepare_layers
 from surgstream.shards.packing.discrepancies import (
     packed_footage,
     planned_footage,
@@ -67,18 +70,15 @@ def pack(corpus: CorpusConfig, root: Path | str, storage: Storage) -> Packed:
         published = storage.version(MANIFEST_NAME)
 
         began = time.monotonic()
-        try:
+        with _swept(storage, corpus):
             receipts = _pack_missing(storage, owner, plan, before, corpus.pack.workers)
-        except OwnedError:
-            # Another packing owns the store now, and the files in it.
-            raise
-        except BaseException:
-            sweep(storage, corpus)
-            raise
         took_seconds = time.monotonic() - began
 
         finished = [receipt for receipt in receipts.values() if receipt is not None]
         packed = publish(storage, sources, plan, finished, published)
+        with _swept(storage, corpus):
+            layers = pack_layers(corpus, sources, _with_shards(finished), storage, owner)
+        packed = replace(packed, layers=publish_layers(storage, layers, corpus, packed.manifest))
 
     fps = corpus.pack.fps
     warn_of_unjudged(corpus.pack, packed.readings)
@@ -130,7 +130,9 @@ def pack_share(
         before = _receipts(storage, plan, [plan.shards[number] for number in mine])
 
         _check_unpublished(storage, [name for name, receipt in before.items() if receipt is None])
-        _pack_missing(storage, owner, plan, before, corpus.pack.workers)
+        receipts = _pack_missing(storage, owner, plan, before, corpus.pack.workers)
+        finished = [receipt for receipt in receipts.values() if receipt is not None]
+        pack_layers(corpus, sources, _with_shards(finished), storage, owner)
         return before
 
 
@@ -171,8 +173,31 @@ def _prepare(
 
     # Before the new plan is saved: only the previous one tells which files have to go.
     withdraw(storage, previous, plan, missing)
+    finished = [receipt for receipt in receipts.values() if receipt is not None]
+    prepare_layers(corpus, sources, _with_shards(finished), storage)
     plan.save(storage)
     return plan, receipts
+
+
+@contextlib.contextmanager
+def _swept(storage: Storage, corpus: CorpusConfig) -> Iterator[None]:
+    """Remove unfinished files where the block fails, unless another packing owns the store now, and the files in it."""
+    try:
+        yield
+    except OwnedError:
+        raise
+    except BaseException:
+        sweep(storage, corpus)
+        raise
+
+
+def _with_shards(receipts: Sequence[Receipt]) -> list[PackedShard]:
+    """The shards of those receipts that have one, with the reports on their videos."""
+    return [
+        PackedShard(receipt.shard, receipt.readings)
+        for receipt in receipts
+        if receipt.shard is not None
+    ]
 
 
 def _saved_plan(corpus: CorpusConfig, sources: Sequence[Source], storage: Storage) -> PackingPlan:

@@ -20,7 +20,7 @@ from surgstream.shards.format.quarantine import Quarantined
 from surgstream.shards.packing.plan_records import PlannedShard, PlannedVideo
 from surgstream.shards.packing.probe import probe_source
 from surgstream.shards.storage.stores import Storage, Stores
-from surgstream.shards.video.sources import Film, find_film
+from surgstream.shards.video.sources import Film
 
 PROBES_IN_FLIGHT = 16
 
@@ -86,10 +86,10 @@ class PackingPlan:
         shards = []
         for shard in self.shards:
             videos = tuple(video.written() for video in shard.videos)
-            shards.append(replace(shard, videos=videos))
+            shards.append(replace(shard, videos=videos).stored())
 
-        written = replace(self, shards=tuple(shards))
-        tree = {**to_tree(written), "options": stored_options(self.options)}
+        options = stored_options(self.options)
+        tree = {"options": options, "shards": shards, "quarantine": to_tree(self.quarantine)}
         write_if_other(storage, PLAN_NAME, dump_checksummed(tree))
 
     @staticmethod
@@ -180,7 +180,7 @@ def planned_films(storage: Storage) -> dict[tuple[str, str], Film]:
 
     stores = Stores()
     return {
-        (shard.dataset, video.id): find_film(video.location, stores, image_fps=shard.image_fps)
+        (shard.dataset, video.id): shard.film(video, stores)
         for shard, video in plan.videos()
         if not video.hidden
     }
@@ -290,6 +290,8 @@ def _assign(
                 procedure=dataset.procedure,
                 licence=dataset.licence,
                 image_fps=dataset.image_fps,
+                images=dataset.images,
+                stills=dataset.stills,
                 min_seconds=min_seconds,
                 videos=tuple(planned),
             )

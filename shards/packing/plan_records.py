@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import PurePosixPath
+from typing import Any
 
 from surgstream.configs.loading import to_tree
 from surgstream.shards.corpus.file import PackConfig, stored_options
 from surgstream.shards.format.checksummed import digest
 from surgstream.shards.format.names import FORMAT_VERSION, is_plain_id, is_shard_of
 from surgstream.shards.format.review import Decision
+from surgstream.shards.storage.stores import Stores
+from surgstream.shards.video.sources import Film, find_film
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,8 @@ class PlannedShard:
     procedure: str
     licence: str | None
     image_fps: float | None = None
+    images: str = "*"
+    stills: bool = False
     min_seconds: float = 0.0
     videos: tuple[PlannedVideo, ...]
 
@@ -69,13 +74,35 @@ class PlannedShard:
 
     def fingerprint(self, options: PackConfig) -> str:
         """Compute a digest that changes when the shard's bytes would, and not when its sources only move."""
-        tree = to_tree(self)
+        tree = self.stored()
         for video, planned in zip(tree["videos"], self.videos, strict=True):
             video["location"] = planned.source
             video["labels"] = sorted(video["labels"])
 
         return digest(
             {"format_version": FORMAT_VERSION, "options": stored_options(options), "shard": tree}
+        )
+
+    def stored(self) -> dict[str, Any]:
+        """The shard as plans and fingerprints hold it: as those of before did, which knew neither of these two."""
+        tree: dict[str, Any] = to_tree(self)
+        for name, usual in (("images", "*"), ("stills", False)):
+            if tree[name] == usual:
+                del tree[name]
+        return tree
+
+    def film(
+        self, video: PlannedVideo, stores: Stores, *, threads: int = 1, gpu: bool = False
+    ) -> Film:
+        """Find the source of one of its videos, without opening it; see `find_film`."""
+        return find_film(
+            video.location,
+            stores,
+            image_fps=self.image_fps,
+            images=self.images,
+            still=self.stills,
+            threads=threads,
+            gpu=gpu,
         )
 
     def is_too_short(self, num_frames: int, fps: float) -> bool:

@@ -68,7 +68,14 @@ def _probe(
 
     # Read only to find out now what would put the video into quarantine later.
     read_labels(labels, stores)
-    header = find_film(source.location, stores, image_fps=source.image_fps).header()
+    film = find_film(
+        source.location,
+        stores,
+        image_fps=source.image_fps,
+        images=source.images,
+        still=source.still,
+    )
+    header = film.header()
     num_frames, num_bytes = _predict(header, source.location, options, stores)
 
     return PlannedVideo(

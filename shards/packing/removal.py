@@ -11,8 +11,11 @@ from surgstream.shards.format.names import (
     READINGS_NAME,
     index_name,
     is_shard_name,
+    layer_of_file,
+    layer_of_manifest,
     receipt_name,
 )
+from surgstream.shards.layers.work import delete_layers_of
 from surgstream.shards.packing.plan import PackingPlan
 from surgstream.shards.storage.stores import Storage
 
@@ -29,6 +32,12 @@ def sweep(storage: Storage, corpus: CorpusConfig) -> None:
     datasets = {dataset.name for dataset in corpus.datasets}
 
     def ours(name: str) -> bool:
+        layer = layer_of_file(name)
+        if layer is not None:
+            return layer[0].partition("/")[0] in datasets
+        if layer_of_manifest(name) is not None:
+            return True
+
         stem, _, kind = name.rpartition(".")
         if kind in ("tar", "idx", "json") and is_shard_name(f"{stem}.tar"):
             return name.partition("/")[0] in datasets
@@ -70,7 +79,11 @@ def withdraw(
 
     # An unfinished packing may have left an index or a receipt without its shard.
     formerly_planned = {shard.name for shard in previous.shards}
-    for name in sorted(gone | formerly_planned - planned):
+    lost = gone | formerly_planned - planned
+    if again or lost:
+        # They show what a video that is removed showed.
+        delete_layers_of(storage, again | lost)
+    for name in sorted(lost):
         for stale in (name, index_name(name), receipt_name(name)):
             storage.delete(stale)
 

@@ -40,8 +40,8 @@ from surgstream.shards.format.records import (
 from surgstream.shards.format.tar import TarWriter
 from surgstream.shards.packing.extract import ExtractedFrames, extract_frames
 from surgstream.shards.packing.plan_records import PlannedShard, PlannedVideo
-from surgstream.shards.packing.spool import MEMORY_BYTES
 from surgstream.shards.screening.faces import detector
+from surgstream.shards.spool import MEMORY_BYTES
 from surgstream.shards.storage.stores import Storage, Stores, open_storage
 from surgstream.shards.video.picture import software
 from surgstream.shards.workers import ProgressCallback

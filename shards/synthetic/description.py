@@ -29,9 +29,9 @@ Made by `surgstream synth {command}`.
 {datasets}
 
 `corpus.yaml` has the operations, to train on; it holds the last of each dataset out. `evaluate.yaml` has all videos, to
-judge by: `surgstream pack evaluate.yaml SHARDS`. Tasks are `synth_phases`, `synth_triplets`, `synth_actions` and
-`synth_skill`, which are made for `--times 8`; their test videos are among those that `corpus.yaml` holds out, or in
-none of its datasets.
+judge by, with the layers `mask` and `depth`: `surgstream pack evaluate.yaml SHARDS`. Tasks are `synth_phases`,
+`synth_triplets`, `synth_actions` and `synth_skill`, which are made for `--times 8`; their test videos are among those
+that `corpus.yaml` holds out, or in none of its datasets.
 
 In each dataset's folder:
 
@@ -76,9 +76,9 @@ def corpus_file(jobs: Sequence[VideoJob], times: int) -> str:
 
 
 def evaluation_file(jobs: Iterable[VideoJob]) -> str:
-    """The corpus file of what is evaluated on: all videos, at the rate of the tiny recipes."""
+    """The corpus file of what is evaluated on: all videos with masks and depth, at the rate of the tiny recipes."""
     made = {job.dataset.name: job.dataset for job in jobs}
-    datasets = [_dataset(dataset) for dataset in made.values()]
+    datasets = [{**_dataset(dataset), "layers": _layers(dataset)} for dataset in made.values()]
     return yaml.safe_dump(
         {"pack": {"split": "all", "fps": 5}, "datasets": datasets}, sort_keys=False
     )
@@ -126,6 +126,17 @@ def write_facts(folder: Path, jobs: Iterable[VideoJob]) -> None:
             table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             table.writeheader()
             table.writerows(rows)
+
+
+def _layers(dataset: Dataset) -> dict[str, Any]:
+    """The layers of a dataset, for a corpus file."""
+    return {
+        "mask": f"{dataset.name}/masks/{{video}}.mkv",
+        "depth": {
+            "path": f"{dataset.name}/depth/{{video}}.mkv",
+            "millimetres_per_unit": 1 / DEPTH_STEPS_PER_MILLIMETRE,
+        },
+    }
 
 
 def _dataset(dataset: Dataset, **split: Sequence[str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import re
 import statistics
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from fractions import Fraction
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -19,7 +20,7 @@ from surgstream.shards.format.records import Span
 from surgstream.shards.storage.stores import Stores
 from surgstream.shards.video.container.files import MAX_PIXELS, Header
 from surgstream.shards.video.container.shape import Shape, whole
-from surgstream.shards.video.sampling import Shown, first_frame, pick
+from surgstream.shards.video.sampling import Shown, first_frame, pick, pick_shown
 from surgstream.shards.video.stills import Window
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -37,7 +38,9 @@ class ImageFolder:
         lost: See `Film.lost`.
     """
 
-    def __init__(self, location: str, stores: Stores, image_fps: Fraction) -> None:
+    def __init__(
+        self, location: str, stores: Stores, image_fps: Fraction, images: str = "*"
+    ) -> None:
         """Locate the folder, without reading it.
 
         Args:
@@ -45,10 +48,12 @@ class ImageFolder:
             stores: Where `s3://` addresses are read from.
             image_fps: Numbers a second: 1 where the images of each second have the next number, 25 where every
                 twenty-fifth picture kept its own.
+            images: A glob of the names of its images; other files are not looked at.
         """
         self.lost: list[Span] = []
         self._location = location
         self._image_fps = image_fps
+        self._images = images
         self._storage, self._folder = stores.locate(location)
         self._header: Header | None = None
 
@@ -107,6 +112,21 @@ class ImageFolder:
         """See `Film.picked`."""
         yield from pick(self._shown(fps), fps)
 
+    def timed(self, fps: Fraction) -> Iterator[tuple[int, Fraction, Any]]:
+        """See `Film.timed`."""
+        for number, shown in pick_shown(self._shown(fps), fps):
+            yield number, Fraction(shown.start), shown.picture
+
+    @property
+    def first_number(self) -> int:
+        """The number of its first image, which is shown at second 0.
+
+        Raises:
+            VideoError: It has no numbered images, or two of one number.
+            StorageError: The store fails.
+        """
+        return next(iter(self._numbered))
+
     def _shown(self, fps: Fraction) -> Iterator[Shown]:
         end = Fraction(0)
         num_found = 0
@@ -148,22 +168,12 @@ class ImageFolder:
     @cached_property
     def _numbered(self) -> dict[int, str]:
         """The images by number, in order."""
-        found: dict[int, str] = {}
+        names = []
         for name in self._storage.sizes(self._folder):
             path = PurePosixPath(name)
-            match = _NUMBER.search(path.stem)
-            is_image = path.suffix.lower() in SUFFIXES
-            if match is None or not is_image or str(path.parent) != self._folder:
-                continue
-
-            number = int(match[1])
-            if found.setdefault(number, name) != name:
-                nameless = f"expected one image of number {number}, got two"
-                raise VideoError(f"{nameless}: {found[number]} and {name}", nameless)
-
-        if not found:
-            raise VideoError("has no numbered images")
-        return dict(sorted(found.items()))
+            if str(path.parent) == self._folder and fnmatchcase(path.name, self._images):
+                names.append(name)
+        return numbered_images(names)
 
     def _load(self, name: str) -> Image.Image | None:
         try:
@@ -180,3 +190,26 @@ class ImageFolder:
             return ImageOps.exif_transpose(image).convert("RGB")
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             return None
+
+
+def numbered_images(names: Iterable[str]) -> dict[int, str]:
+    """Find the images among some files, by the last number in their names, in its order.
+
+    Raises:
+        VideoError: There is none, or there are two of one number.
+    """
+    found: dict[int, str] = {}
+    for name in names:
+        path = PurePosixPath(name)
+        match = _NUMBER.search(path.stem)
+        if match is None or path.suffix.lower() not in SUFFIXES:
+            continue
+
+        number = int(match[1])
+        if found.setdefault(number, name) != name:
+            nameless = f"expected one image of number {number}, got two"
+            raise VideoError(f"{nameless}: {found[number]} and {name}", nameless)
+
+    if not found:
+        raise VideoError("has no numbered images")
+    return dict(sorted(found.items()))

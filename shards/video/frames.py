@@ -8,11 +8,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from PIL import Image
 
-from surgstream.shards.errors import VideoError
-from surgstream.shards.format.names import is_frame_size
 from surgstream.shards.format.records import Box, Change
 from surgstream.shards.video.container.shape import Shape
-from surgstream.shards.video.picture import Framing, fit, frame, to_image, to_jpeg
+from surgstream.shards.video.framing import Framer
+from surgstream.shards.video.picture import Framing, to_image, to_jpeg
 from surgstream.shards.video.sources import Film
 
 Seen = TypeVar("Seen")
@@ -71,13 +70,10 @@ class JpegFrames(Generic[Seen]):
 
         self._film = film
         self._fps = fps
-        self._short_side = short_side
+        self._framer = Framer(short_side, crop)
         self._quality = quality
-        self._crop = crop
         self._threads = threads
         self._watcher = watcher
-        self._shape: Shape | None = None
-        self._framing: Framing | None = None
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         """Yield each number k and the JPEG. Numbers grow; they jump where frames could not be decoded.
@@ -133,29 +129,14 @@ class JpegFrames(Generic[Seen]):
         return number, jpeg
 
     def _framing_of(self, picture: Any, number: int) -> Framing:
-        """Frame a picture: the first one decides the size of all frames, into which others are fitted."""
+        """Frame a picture, and note where its shape is another than that of the one before."""
+        was = self._framer.shape
         shape = self._film.shape(picture)
-        if self._framing is not None and shape == self._shape:
-            return self._framing
+        framing = self._framer.of(shape)
+        self.width = self._framer.width
+        self.height = self._framer.height
 
-        # A crop was found for one stored shape, and means nothing for others.
-        crop = self._crop[0] if self._crop and self._crop[1] == shape.stored else None
-        if self._framing is None:
-            self._framing = frame(shape, self._short_side, crop)
-            self.width, self.height = self._framing.size
-            self._check_size()
-        else:
-            self._framing = fit(shape, (self.width, self.height), crop)
-            if len(self.changes) < MAX_CHANGES:
-                second = float(number / self._fps)
-                self.changes.append(Change(second=second, was=str(self._shape), now=str(shape)))
-
-        self._shape = shape
-        return self._framing
-
-    def _check_size(self) -> None:
-        if not is_frame_size(self.width, self.height):
-            raise VideoError(
-                f"its frames would have {self.width}x{self.height} pixels, and 8K is the most; "
-                "lower short_side"
-            )
+        if was is not None and shape != was and len(self.changes) < MAX_CHANGES:
+            second = float(number / self._fps)
+            self.changes.append(Change(second=second, was=str(was), now=str(shape)))
+        return framing

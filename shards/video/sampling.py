@@ -73,8 +73,14 @@ def pick(pictures: Iterable[Shown], frames_a_tick: Fraction) -> Iterator[tuple[i
     Yields:
         k and the picture, for every k at which there is one.
     """
+    for number, shown in pick_shown(pictures, frames_a_tick):
+        yield number, shown.picture
+
+
+def pick_shown(pictures: Iterable[Shown], frames_a_tick: Fraction) -> Iterator[tuple[int, Shown]]:
+    """Pick as `pick` does, and yield the times of each picture with it."""
     for shown in pictures:
         start = first_frame(shown.start, frames_a_tick)
         stop = first_frame(shown.stop, frames_a_tick)
         for number in range(start, stop):
-            yield number, shown.picture
+            yield number, shown

@@ -1,4 +1,4 @@
-"""Source videos, a file or a folder of images: their pictures at a steady rate, and what is lost of them."""
+"""Source videos, files or folders of images or single ones: pictures at a steady rate, and what is lost of them."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,8 @@ from surgstream.shards.video.container.shape import Shape, Shapes
 from surgstream.shards.video.decode import Damaged, Pictures
 from surgstream.shards.video.folders import ImageFolder
 from surgstream.shards.video.samples import KEY_FRAME_BYTES, key_frames
-from surgstream.shards.video.sampling import pick
+from surgstream.shards.video.sampling import pick_shown
+from surgstream.shards.video.still_image import StillImage
 from surgstream.shards.video.stills import Window, glimpses
 
 FALLBACK_FPS = Fraction(1, 10)
@@ -63,12 +64,17 @@ class Film(Protocol):
             StorageError: The store fails.
         """
 
+    def timed(self, fps: Fraction) -> Iterator[tuple[int, Fraction, Any]]:
+        """Yield what `picked` does, with the second after the first picture at which each came on the screen."""
+
 
 def find_film(
     location: str,
     stores: Stores,
     *,
     image_fps: float | None = None,
+    images: str = "*",
+    still: bool = False,
     threads: int = 1,
     gpu: bool = False,
 ) -> Film:
@@ -78,11 +84,15 @@ def find_film(
         location: A path or `s3://BUCKET/KEY`.
         stores: Where `s3://` addresses are read from.
         image_fps: Images a second, if it is a folder of numbered images.
+        images: A glob of the names of its images, if it is such a folder.
+        still: Whether it is one image file, a film of one picture.
         threads: Number of threads that decode a file. They change nothing about the pictures.
         gpu: Decode a file by NVDEC where it can.
     """
+    if still:
+        return StillImage(location, stores)
     if image_fps is not None:
-        return ImageFolder(location, stores, Fraction(str(image_fps)))
+        return ImageFolder(location, stores, Fraction(str(image_fps)), images)
     return VideoFile(location, stores, threads=threads, gpu=gpu)
 
 
@@ -164,24 +174,30 @@ class VideoFile:
         Several threads decode, and skip what is not needed, until something turns out to be damaged. From there on one
         thread decodes picture by picture, so that the result does not depend on the machine.
         """
+        for number, _, picture in self.timed(fps):
+            yield number, picture
+
+    def timed(self, fps: Fraction) -> Iterator[tuple[int, Fraction, Any]]:
+        """See `Film.timed`."""
         latest = -1
         fast = self._pass(fps, self._threads, spare=self._spare, strict=True, gpu=self._gpu)
         try:
-            for latest, picture in fast:
-                yield latest, picture
+            for latest, second, picture in fast:
+                yield latest, second, picture
         except Damaged:
-            for number, picture in self._pass(fps, 1, spare=False, strict=False):
+            for number, second, picture in self._pass(fps, 1, spare=False, strict=False):
                 if number > latest:
-                    yield number, picture
+                    yield number, second, picture
 
     def _pass(
         self, fps: Fraction, threads: int, *, spare: bool, strict: bool, gpu: bool = False
-    ) -> Iterator[tuple[int, Any]]:
+    ) -> Iterator[tuple[int, Fraction, Any]]:
         with open_video(self._location, self._stores, threads, gpu=gpu) as video:
             self._meet(video)
             pictures = Pictures(video, at=fps if spare else None, strict=strict)
             self.lost = pictures.lost
-            yield from pick(pictures, fps / pictures.scale.per_second)
+            for number, shown in pick_shown(pictures, fps / pictures.scale.per_second):
+                yield number, pictures.scale.seconds(shown.start), shown.picture
 
     def _meet(self, video: Video) -> None:
         """Remember what the open file tells."""

@@ -287,7 +287,7 @@ def test_verify_takes_no_memory_for_members_that_cannot_be(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for limit in ("MAX_MEMBER", "READ_BYTES"):
-        monkeypatch.setattr(f"surgstream.shards.packing.checks.{limit}", 512)
+        monkeypatch.setattr(f"surgstream.shards.format.tape.{limit}", 512)
     storage = open_storage(str(copy))
     (finding,) = check_shard(Manifest.load(storage).shards[0], 5, storage, lambda frames: None)
     assert "on it does not fit its index" in finding

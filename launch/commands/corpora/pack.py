@@ -31,6 +31,12 @@ datasets; paths in it are relative to it, or to --root:
       procedure: cholecystectomy
       videos: "frames/*"            # folders of numbered images,
       image_fps: 1                  # numbers a second
+    - name: polyps
+      specialty: endoscopy
+      procedure: colonoscopy
+      videos: "images/*.png"
+      stills: true                  # each image is a video of one frame
+      layers: {mask: "masks/{video}.png"}    # see below
     - name: recorder
       specialty: gynaecology
       procedure: hysterectomy
@@ -42,7 +48,8 @@ Optional are: `id`, by default "{stem}", the name of a video's file, to which {p
 {grandparent} and {parent3} to {parent6} add those of the folders above it; `hold_out`, the ids, and
 globs of ids, that are never packed for training, or a file with one a line; `labels`, with {video}
 where the id goes; `min_seconds`, the least that is packed of a video, without what is dropped:
-shorter ones are left out, and counted in the last lines; `licence`; `expected`, counts (frames one
+shorter ones are left out, and counted in the last lines; `images`, a glob of a folder's images,
+such as "*_color.png", where it has others too; `licence`; `expected`, counts (frames one
 a second) to warn of, if what is packed to train has others; and `subsets`.
 
 Of a folder all videos are one dataset, at any depth and of any kind. Its corpus file is printed
@@ -53,6 +60,14 @@ folders of images of its published code), unisurg and surgrec, to train on; eval
 the tasks in configs/evaluate/tasks, with every video (split=all). Each file, in configs/pack, says
 which folders it expects below --root, by default the current folder, what it holds out, and what
 could not be found out. Pack what you have by --datasets or --subset.
+
+`layers` are dense labels, a picture for each frame, packed beside the frames at their crop and size:
+masks, gray images or lossless gray video (FFV1) of the numbers of classes, or distances, with what
+a value of 1 means, as in {depth: {path: "depth/{video}", millimetres_per_unit: 0.01}}. A path names
+a video of the same pictures, an image for a still image, or a folder of numbered images (PNG, TIFF,
+BMP), where some may be missing: their numbers are those of the video's pictures, from `first` on
+(by default 0), or `image_fps` of them pass in a second. The last step may be a glob. Layers can be
+added later: frames are not packed again.
 
 OUT is a folder or s3://BUCKET/PREFIX; SURGSTREAM_STORES=FILE says how each bucket is reached, where
 not all are reached alike (README, "S3"). Packing again does only what is missing: what is new, what

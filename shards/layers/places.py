@@ -1,0 +1,81 @@
+"""Where the layer of a video lies: in a video, in an image, or in a folder of numbered images; or nowhere."""
+
+import glob
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+from typing import Literal
+
+from surgstream.shards.format.checksummed import digest
+from surgstream.shards.storage.stores import Stores
+from surgstream.shards.video.folders import SUFFIXES
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerPlace:
+    """The files of a layer of a video.
+
+    Attributes:
+        kind: What they are.
+        location: The path or `s3://` address of the file; of images that of the store that has them.
+        images: The names of a folder's images in that store.
+        version: A text that changes when one of them does.
+    """
+
+    kind: Literal["video", "image", "folder"]
+    location: str
+    images: tuple[str, ...] = ()
+    version: str
+
+
+def find_place(location: str, stores: Stores) -> LayerPlace | None:
+    """Find the files of a layer of a video.
+
+    Args:
+        location: A path or `s3://` address; its last step may be a glob of images.
+        stores: Where `s3://` addresses are read from.
+
+    Returns:
+        The files; None where there are none.
+
+    Raises:
+        StorageError: A store fails.
+    """
+    storage, name = stores.locate(location)
+    path = PurePosixPath(name)
+    is_image = path.suffix.lower() in SUFFIXES
+    inside = {} if is_image else storage.sizes(name)
+    if inside:
+        return _folder(storage.uri, inside, name, "*")
+
+    version = storage.version(name)
+    if version is not None:
+        kind: Literal["video", "image"] = "image" if is_image else "video"
+        # A folder without files has a version of its own on a disk.
+        is_file = is_image or path.suffix != ""
+        return LayerPlace(kind=kind, location=location, version=version) if is_file else None
+
+    if glob.has_magic(path.name):
+        folder = location.rpartition("/")[0]
+        storage, name = stores.locate(folder)
+        return _folder(storage.uri, storage.sizes(name), name, path.name)
+    return None
+
+
+def _folder(uri: str, sizes: Mapping[str, int], folder: str, pattern: str) -> LayerPlace | None:
+    """Take the files of a folder whose names match a pattern."""
+    chosen = {}
+    for name, size in sizes.items():
+        path = PurePosixPath(name)
+        if str(path.parent) == folder and fnmatchcase(path.name, pattern):
+            chosen[name] = size
+
+    if not chosen:
+        return None
+    return LayerPlace(
+        kind="folder",
+        location=uri,
+        images=tuple(chosen),
+        version=f"{len(chosen)}-{digest(chosen)}",
+    )
