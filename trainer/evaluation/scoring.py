@@ -10,6 +10,8 @@ from typing import Any
 
 from surgstream.shards.labels.timeline import TrueRows
 from surgstream.trainer.evaluation.comparing import compare_models
+from surgstream.trainer.evaluation.dense.truth import DenseTruth
+from surgstream.trainer.evaluation.dense.yardsticks import dense_yardsticks
 from surgstream.trainer.evaluation.metrics.metric import Metric
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
 from surgstream.trainer.evaluation.predictions.common import on_common_rows
@@ -50,6 +52,7 @@ def evaluate(
     *,
     with_comparisons: bool = False,
     packed_by: Mapping[str, tuple[str, ...]] | None = None,
+    dense_truth: DenseTruth | None = None,
 ) -> Result:
     """Compute a result.
 
@@ -60,13 +63,17 @@ def evaluate(
         truth: The labels.
         with_comparisons: Compare every other model with the first one.
         packed_by: Presets that pack some of the videos for pretraining.
+        dense_truth: What is true of each pixel; of masks and depth.
     """
     models = _on_common_rows(models)
     videos = models[0].seeds[0]
     scorer = Scorer(task, space, videos)
     rows = [scorer.row(model) for model in models]
 
-    made = yardsticks(truth.train, {video.video: video for video in videos}, space)
+    if dense_truth:
+        made = dense_yardsticks(task, videos, dense_truth)
+    else:
+        made = yardsticks(truth.train, {video.video: video for video in videos}, space)
     for name, predicted in made.items():
         rows.append(scorer.row(Model(name=name, seeds=(predicted,)), kind="yardstick"))
     rows = _marked(rows, task.main)

@@ -18,13 +18,12 @@ def main_metric(predictions: Predictions, clips: SplitClips, task: TaskConfig) -
         task: The task.
     """
     rows: dict[str, TrueRows] = {video: clips.rows(video).true for video in clips.videos}
-    per_video = bool(task.labels and task.labels.per_video)
     asked = Asked(
         split=clips.split,
         videos=rows,
         others=frozenset(),
         groups=task.group_of(),
-        row_seconds=0.0 if per_video else 1 / task.rows_per_second,
+        row_seconds=task.row_seconds,
     )
     videos, _ = match(predictions, asked, clips.space)
     statistic = find_metric(task.main).compute(videos, clips.space)
