@@ -19,7 +19,7 @@ from surgstream.trainer.labelled.clips import TaskClips
 from surgstream.trainer.labelled.opening import open_task
 from surgstream.trainer.readouts import on_features
 from surgstream.trainer.readouts.banks.probe import train_bank
-from surgstream.trainer.readouts.config import AttentiveConfig, LinearConfig, ProbeRecipe
+from surgstream.trainer.readouts.config import BankConfig, ProbeRecipe
 from surgstream.trainer.readouts.trajectory import Trajectory, load_recipe
 from surgstream.trainer.runs.files import LOG
 from surgstream.trainer.session.directory import prepare_run_dir
@@ -45,7 +45,7 @@ def run(words: argparse.Namespace) -> int:
             batch, micro_batch = recipe.global_batch_size, recipe.micro_batch_size
             check_batch(batch, micro_batch, rank_info.world_size)
 
-        is_bank = isinstance(recipe.readout, AttentiveConfig | LinearConfig)
+        is_bank = isinstance(recipe.readout, BankConfig)
         with session(
             Path(recipe.run_dir),
             rank_info,

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from surgstream.trainer.evaluation.dense.scoring import score_pictures
-from surgstream.trainer.evaluation.dense.truth import DenseTruth
+from surgstream.trainer.evaluation.dense.truth import DenseTruth, at_places
 from surgstream.trainer.evaluation.metrics.dense.pictures import Picture
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, ScoredVideo, Videos
 from surgstream.trainer.evaluation.metrics.statistic import Floats
@@ -67,15 +67,6 @@ def training_places(task: TaskConfig, truth: DenseTruth) -> npt.NDArray[np.float
         pictures = truth.read(video, wanted)
         places.append(np.stack([at_places(picture, (SIDE, SIDE)) for picture in pictures]))
     return np.concatenate(places).astype(np.float64)
-
-
-def at_places(picture: Picture, size: tuple[int, int]) -> Picture:
-    """The values in the middle of each of (rows, columns) equal parts of a picture."""
-    rows, columns = (
-        ((np.arange(count) + 0.5) * side / count).astype(np.int64)
-        for count, side in zip(size, picture.shape, strict=True)
-    )
-    return picture[rows[:, None], columns]
 
 
 def yardsticks_of(train: Floats, space: LabelSpace) -> dict[str, Draw]:
