@@ -11,7 +11,7 @@ from surgstream.trainer.labelled.config import VIEWS, TaskClipsConfig
 from surgstream.trainer.objectives.choice import build_on_meta
 from surgstream.trainer.readouts.banks.choosing import heads_of
 from surgstream.trainer.readouts.banks.heads import AttentiveHeads
-from surgstream.trainer.readouts.config import AttentiveConfig, LinearConfig, ProbeRecipe
+from surgstream.trainer.readouts.config import AttentiveConfig, BankConfig, ProbeRecipe
 from surgstream.trainer.suite.cells import Cell
 
 TFLOPS = 300
@@ -50,7 +50,7 @@ def cell_flops(cell: Cell) -> float:
 
     encoder = load_frozen(recipe.weights, recipe.encoder, recipe.seed)
     sizes = EncoderSizes(encoder.flops(), encoder.grid.num_tokens, encoder.embed_dim)
-    if isinstance(recipe.readout, AttentiveConfig | LinearConfig):
+    if isinstance(recipe.readout, BankConfig):
         return probe_flops(rows, recipe, sizes)
     return feature_flops(rows, sizes)
 
@@ -68,7 +68,7 @@ def finetuning_flops(rows: Rows, config: TrainConfig) -> float:
 
 
 def probe_flops(rows: Rows, recipe: ProbeRecipe, encoder: EncoderSizes) -> float:
-    """Operations of a bank of heads; those of linear heads are next to nothing, and not counted."""
+    """Operations of a bank; of heads those of attentive ones, beside which linear ones are next to nothing."""
     of_head, num_heads = 0, 0
     if isinstance(recipe.readout, AttentiveConfig):
         with torch.device("meta"):

@@ -113,7 +113,12 @@ def probe_with_bank(
     encoder = encoder.to(rank_info.device)
     corpus = open_corpus(recipe.data.corpus, recipe.data)
     task = open_task(
-        recipe.task, recipe.labels, recipe.clips, corpus, num_frames=encoder.num_frames
+        recipe.task,
+        recipe.labels,
+        recipe.clips,
+        corpus,
+        num_frames=encoder.num_frames,
+        of_pixels=True,
     )
     if rank_info.is_main:
         _warn_of_rate(recipe, task, encoder)

@@ -97,4 +97,5 @@ def at_places(picture: Map, size: tuple[int, int]) -> Map:
         ((np.arange(count) + 0.5) * side / count).astype(np.int64)
         for count, side in zip(size, picture.shape, strict=True)
     )
-    return picture[rows[:, None], columns]
+    values: Map = picture[rows[:, None], columns]
+    return values

@@ -94,7 +94,8 @@ def yardsticks_of(train: Floats, space: LabelSpace) -> dict[str, Draw]:
 
 def _most_frequent(train: Floats, num_classes: int) -> Picture:
     counts = np.stack([(train == number).sum(0) for number in range(num_classes + 1)])
-    return counts.argmax(0).astype(np.uint8)
+    most: Picture = counts.argmax(0).astype(np.uint8)
+    return most
 
 
 def _mean_depth(train: Floats) -> Floats:
@@ -102,7 +103,8 @@ def _mean_depth(train: Floats) -> Floats:
     known = train > 0
     counts = known.sum(0)
     means = train.sum(0) / np.maximum(counts, 1)
-    return np.where(counts > 0, means, train[known].mean())
+    filled: Floats = np.where(counts > 0, means, train[known].mean())
+    return filled
 
 
 def _everywhere(draw: Draw) -> Callable[[ScoredVideo, int, tuple[int, int]], Picture]:

@@ -79,7 +79,8 @@ def to_picture(predicted: Map, space: LabelSpace) -> Picture:
     """What is stored of a prediction, (H, W); see `from_picture`, whose inverse it is up to rounding."""
     if space.kind == "depth":
         steps = np.rint(predicted.astype(np.float64) * STEPS_PER_MILLIMETRE)
-        return steps.clip(0, _FARTHEST).astype(np.uint16)
+        depth: Picture = steps.clip(0, _FARTHEST).astype(np.uint16)
+        return depth
     if len(space.classes) > 1:
         return predicted.astype(np.uint8)
     return np.rint(predicted.astype(np.float64).clip(0, 1) * 255).astype(np.uint8)

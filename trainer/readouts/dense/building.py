@@ -34,15 +34,12 @@ def build_dense(
     # Modules draw default weights when they are made, from the global generator
     with torch.random.fork_rng(devices=[]):
         if isinstance(config, DenseLinearConfig):
-            network: DenseNetwork = DenseLinear(encoder.embed_dim, num_outputs)
+            layers: DenseLinear | DensePyramid = DenseLinear(encoder.embed_dim, num_outputs)
             tokens = (1, *shape)
         else:
-            network = DensePyramid(
-                encoder.embed_dim, num_outputs, config.layer_widths, config.width
-            )
+            layers = DensePyramid(encoder.embed_dim, num_outputs, config.layer_widths, config.width)
             tokens = (4, *shape)
-        if distances:
-            network = DepthOfBins(network, *distances)
+        network: DenseNetwork = DepthOfBins(layers, *distances) if distances else layers
 
     network.initialise(generator)
     return CopiedNetwork(network, tokens)

@@ -174,7 +174,8 @@ class CopiedNetwork(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """From tokens (L, B, D, h, w) to maps (copies, B, C, h', w')."""
-        copies = {name: self.get_parameter(own) for own, name in self._names.items()}
+        # A bank puts plain tensors in the place of parameters
+        copies: dict[str, Tensor] = {name: getattr(self, own) for own, name in self._names.items()}
         num_copies = len(next(iter(copies.values())))
         return torch.stack(
             [

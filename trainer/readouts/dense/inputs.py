@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 import torch.distributed as dist
+from einops import rearrange
 from torch import Tensor
 
 from surgstream.trainer.encoders.base import FrozenEncoder
@@ -28,7 +29,8 @@ def last_slice(tokens: Tensor, grid: Grid) -> Tensor:
         (B, D, rows, columns).
     """
     of_slice = tokens[:, -grid.num_tubes :]
-    return of_slice.transpose(1, 2).unflatten(2, (grid.rows, grid.columns))
+    on_grid: Tensor = rearrange(of_slice, "b (h w) d -> b d h w", h=grid.rows)
+    return on_grid
 
 
 def four_layers(num_layers: int) -> tuple[int, int, int, int]:
