@@ -74,7 +74,8 @@ MAY_IMPORT = {
     ),
     "trainer.evaluation": (
         "trainer.errors", "trainer.evaluation", "shards.labels", "shards.keyed_random", "shards.storage",
-        "shards.corpus.file", "shards.format.layers", "shards.format.png",
+        "shards.corpus.file", "shards.format.layers", "shards.format.manifest", "shards.format.png",
+        "shards.inspection.packed_frames",
     ),
     "trainer.labelled": (
         "shards.reading", "shards.labels", "shards.order", "shards.storage", "trainer.errors", "trainer.batch",

@@ -23,7 +23,6 @@ from surgstream.trainer.engine.config import (
 )
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.evaluation.tasks.loading import find_task, label_space
-from surgstream.trainer.evaluation.tasks.opening import check_rows
 from surgstream.trainer.labelled.config import SelectConfig, TaskClipsConfig
 from surgstream.trainer.objectives.config import ObjectiveConfig, SupervisedConfig
 from surgstream.trainer.probing.config import ProbeConfig
@@ -289,9 +288,7 @@ def _told_by_task(config: TrainConfig, where: str) -> TrainConfig:
     if config.task is None or not isinstance(objective, SupervisedConfig):
         return config
 
-    task = find_task(config.task)
-    check_rows(task)
-    space = label_space(task)
+    space = label_space(find_task(config.task))
     told = replace(objective, kind=space.kind_of_rows, num_outputs=max(1, len(space.classes)))
     for key in ("kind", "num_outputs"):
         given = getattr(objective, key)

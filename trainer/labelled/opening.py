@@ -1,7 +1,8 @@
 """A task by its word, with its labels, over a packed corpus."""
 
 from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.trainer.evaluation.tasks.opening import check_rows, find_judged_task, open_labels
+from surgstream.trainer.evaluation.tasks.loading import label_space
+from surgstream.trainer.evaluation.tasks.opening import find_judged_task, open_labels
 from surgstream.trainer.labelled.clips import TaskClips
 from surgstream.trainer.labelled.config import TaskClipsConfig
 
@@ -31,7 +32,7 @@ def open_task(
     """
     task = find_judged_task(word)
     if not of_pixels:
-        check_rows(task)
+        _ = label_space(task).kind_of_rows
     return TaskClips(
         task,
         settings,

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from surgstream.configs.errors import ConfigError
 from surgstream.shards.labels.config import Kind as Kind
 
 Floats = npt.NDArray[np.float64]
@@ -45,8 +46,12 @@ class LabelSpace:
 
     @property
     def kind_of_rows(self) -> Kind:
-        """What a label is, where rows have labels, not pixels."""
-        assert self.kind != "mask" and self.kind != "depth"
+        """What a label is, where rows have labels; a ConfigError where pixels have."""
+        if self.kind == "mask" or self.kind == "depth":
+            raise ConfigError(
+                f"expected a task whose rows have labels, got one of kind {self.kind}; learn it by "
+                "`surgstream probe` with the protocol dense_linear or dense_dpt"
+            )
         return self.kind
 
 

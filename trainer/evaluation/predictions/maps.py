@@ -82,8 +82,10 @@ def to_picture(predicted: Map, space: LabelSpace) -> Picture:
         depth: Picture = steps.clip(0, _FARTHEST).astype(np.uint16)
         return depth
     if len(space.classes) > 1:
-        return predicted.astype(np.uint8)
-    return np.rint(predicted.astype(np.float64).clip(0, 1) * 255).astype(np.uint8)
+        classes: Picture = predicted.astype(np.uint8)
+        return classes
+    mask: Picture = np.rint(predicted.astype(np.float64).clip(0, 1) * 255).astype(np.uint8)
+    return mask
 
 
 def from_picture(picture: Picture, space: LabelSpace) -> Map:

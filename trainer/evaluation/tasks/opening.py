@@ -33,19 +33,6 @@ def find_judged_task(word: str) -> TaskConfig:
     return task
 
 
-def check_rows(task: TaskConfig) -> None:
-    """Make sure that rows of a task have labels, not pixels.
-
-    Raises:
-        ConfigError: It is of masks or depth.
-    """
-    if task.layer:
-        raise ConfigError(
-            f"{task.name}: expected a task whose rows have labels, got one of kind {task.kind}; learn it "
-            "by `surgstream probe` with the protocol dense_linear or dense_dpt"
-        )
-
-
 def open_labels(task: TaskConfig, folder: str | None, corpus: Storage | None) -> Labels:
     """The labels of a task that can be judged; of masks and depth a `LayerLabels`.
 

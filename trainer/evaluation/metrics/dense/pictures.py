@@ -1,5 +1,6 @@
 """Metrics of each predicted picture: of a mask of one class, of one of several, or of depth."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,7 +20,7 @@ OF_MASK = {
     "mask_mae": masks.mask_mae,
     "mean_dice": masks.mean_dice,
 }
-OF_DEPTH = {
+OF_DEPTH: dict[str, Callable[[Floats, Floats], float]] = {
     "depth_rmse": depth.rmse,
     "depth_abs_rel": depth.abs_rel,
     "depth_sq_rel": depth.sq_rel,
