@@ -16,7 +16,6 @@ from surgstream.trainer.evaluation.report.ribbons import choose_cases, draw_case
 from surgstream.trainer.evaluation.report.table import heading, main_first, published_values, told
 
 _FIRST_METRICS = 8
-
 _MAX_VIDEOS = 200
 """Videos in the table of videos; `result.json` has all."""
 
