@@ -74,7 +74,8 @@ MAY_IMPORT = {
     ),
     "trainer.evaluation": (
         "trainer.errors", "trainer.evaluation", "shards.labels", "shards.keyed_random", "shards.storage",
-        "shards.corpus.file", "trainer.lineage.verdict",
+        "shards.corpus.file", "shards.format.layers", "shards.format.manifest", "shards.format.png",
+        "shards.inspection.packed_frames", "trainer.lineage.verdict",
     ),
     "trainer.lineage": (
         "shards.corpus.hidden", "shards.errors", "shards.format", "shards.leaks", "shards.storage", "shards.workers",
@@ -109,6 +110,7 @@ MAY_IMPORT = {
         "trainer.errors", "trainer.batch", "trainer.data", "trainer.distributed", "trainer.encoders", "trainer.engine",
         "trainer.evaluation", "trainer.host.names", "trainer.labelled", "trainer.lineage", "trainer.models",
         "trainer.readouts", "trainer.runs.files", "trainer.session",
+        "shards.format.png",
     ),
     "trainer.probing": (
         "shards.reading", "trainer.data", "trainer.distributed", "trainer.evaluation", "trainer.probing",

@@ -260,7 +260,7 @@ def _told_by_task(config: TrainConfig, where: str) -> TrainConfig:
         return config
 
     space = label_space(find_task(config.task))
-    told = replace(objective, kind=space.kind, num_outputs=max(1, len(space.classes)))
+    told = replace(objective, kind=space.kind_of_rows, num_outputs=max(1, len(space.classes)))
     for key in ("kind", "num_outputs"):
         given = getattr(objective, key)
         expected = getattr(told, key)

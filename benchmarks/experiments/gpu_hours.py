@@ -15,10 +15,14 @@ from surgstream.configs.presets import find_preset
 from surgstream.trainer.config import load_recipe
 from surgstream.trainer.estimates import EVALUATION_TFLOPS as TFLOPS
 from surgstream.trainer.estimates import evaluation_hours
-from surgstream.trainer.finetuning.operations import finetuning_flops
+from surgstream.trainer.finetuning.operations import (
+    EncoderSizes,
+    feature_flops,
+    finetuning_flops,
+    probe_flops,
+)
 from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.models.vit import Encoder
-from surgstream.trainer.readouts.banks.operations import EncoderSizes, feature_flops, probe_flops
 from surgstream.trainer.readouts.config import ProbeRecipe
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "gpu_hours.md"

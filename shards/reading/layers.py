@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from surgstream.shards.errors import CorruptSampleError, ManifestError
 from surgstream.shards.format.index import ROW, Rows, from_bytes
@@ -21,6 +22,8 @@ from surgstream.shards.format.names import layer_manifest_name
 from surgstream.shards.format.png import Picture, from_png
 from surgstream.shards.format.records import PackedVideo
 from surgstream.shards.storage.stores import Storage, read_range
+
+Int64 = npt.NDArray[np.int64]
 
 GAP_BYTES = 2**18
 """Most bytes between two wanted pictures that are read with them; a request of its own takes longer."""
@@ -71,6 +74,30 @@ class Layer:
         """Whether a dataset has the layer."""
         return any(name.partition("/")[0] == dataset for name in self._shards)
 
+    def frames(self, dataset: str, video: str) -> Int64:
+        """Which frames of a video have a picture, by their numbers in the video, in growing order.
+
+        Raises:
+            CorruptSampleError: The index is not what was packed.
+            IndexError: There is no such video.
+            StorageError: The store fails.
+        """
+        found = self._found(dataset, video)
+        own = self._shards.get(found.shard)
+        if own is None:
+            return np.empty(0, np.int64)
+
+        sizes = self._index(own)["size"]
+        numbers = []
+        for first, stop, row in zip(found.firsts, found.stops, found.first_rows, strict=True):
+            has_one = sizes[row : row + stop - first] > 0
+            numbers.append(first + np.flatnonzero(has_one))
+        return np.concatenate(numbers)
+
+    def size(self, dataset: str, video: str) -> tuple[int, int]:
+        """Width and height of the frames of a video in pixels; for errors see `frames`."""
+        return self._found(dataset, video).size
+
     def pictures(self, dataset: str, video: str, frames: Sequence[int]) -> list[Picture | None]:
         """Read the pictures of some frames of a video.
 
@@ -88,9 +115,7 @@ class Layer:
             IndexError: There is no such video, or no such frame in it.
             StorageError: The store fails.
         """
-        found = self._videos.get((dataset, video))
-        if found is None:
-            raise IndexError(f"expected a video of the corpus, got {video!r} of {dataset!r}")
+        found = self._found(dataset, video)
         own = self._shards.get(found.shard)
         if own is None:
             return [None] * len(frames)
@@ -124,6 +149,12 @@ class Layer:
             first_rows=tuple(first_rows),
             size=(video.width, video.height),
         )
+
+    def _found(self, dataset: str, video: str) -> _Video:
+        found = self._videos.get((dataset, video))
+        if found is None:
+            raise IndexError(f"expected a video of the corpus, got {video!r} of {dataset!r}")
+        return found
 
     def _read_index(self, own: LayerShard) -> Rows:
         """Read the index of a shard, again where it is not what was packed: a bit may flip on the way."""

@@ -13,7 +13,7 @@ from surgstream.configs.loading import to_tree
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.locations import SizedTable
-from surgstream.shards.reading.summary import summarise
+from surgstream.shards.reading.subsets.summary import summarise
 from surgstream.trainer.assembly import clip_source, held_out_clips, periodic_tasks, training_corpus
 from surgstream.trainer.commands.preflight import preflight
 from surgstream.trainer.config import TrainConfig, load_recipe

@@ -29,7 +29,7 @@ from surgstream.trainer.lineage.judging import (
 from surgstream.trainer.lineage.verdict import to_json
 from surgstream.trainer.readouts import on_features
 from surgstream.trainer.readouts.banks.probe import train_bank
-from surgstream.trainer.readouts.config import AttentiveConfig, LinearConfig, ProbeRecipe
+from surgstream.trainer.readouts.config import BankConfig, ProbeRecipe
 from surgstream.trainer.readouts.trajectory import Trajectory, load_recipe
 from surgstream.trainer.runs.files import LOG
 from surgstream.trainer.session.directory import prepare_run_dir
@@ -55,7 +55,7 @@ def run(words: argparse.Namespace) -> int:
             batch, micro_batch = recipe.global_batch_size, recipe.micro_batch_size
             check_batch(batch, micro_batch, rank_info.world_size)
 
-        is_bank = isinstance(recipe.readout, AttentiveConfig | LinearConfig)
+        is_bank = isinstance(recipe.readout, BankConfig)
         with session(
             Path(recipe.run_dir),
             rank_info,
@@ -124,7 +124,12 @@ def probe_with_bank(
     encoder = encoder.to(rank_info.device)
     corpus = open_corpus(recipe.data.corpus, recipe.data)
     task = open_task(
-        recipe.task, recipe.labels, recipe.clips, corpus, num_frames=encoder.num_frames
+        recipe.task,
+        recipe.labels,
+        recipe.clips,
+        corpus,
+        num_frames=encoder.num_frames,
+        of_pixels=True,
     )
     if rank_info.is_main:
         _warn_of_rate(recipe, task, encoder)

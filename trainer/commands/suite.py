@@ -118,8 +118,7 @@ def tell_plan(cells: Sequence[Cell], out: Path) -> str:
 def count_hours(cell: Cell) -> float:
     """GPU-hours of a cell; NaN where its weights cannot be read, or torch is not installed."""
     try:
-        from surgstream.trainer.finetuning.operations import finetuning_flops
-        from surgstream.trainer.readouts.banks.operations import recipe_flops
+        from surgstream.trainer.finetuning.operations import finetuning_flops, recipe_flops
     except ModuleNotFoundError:
         return math.nan
 

@@ -1,6 +1,7 @@
 """What all frozen encoders have in common."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
@@ -21,6 +22,7 @@ class FrozenEncoder(nn.Module, ABC):
         pooled_dim: Width of what `pooled` and `slices` return; D of most.
         fps: Frames a second that it was trained at, times `stride` apart; None where that is not known.
         stride: Frames of that rate from one frame of a clip to the next; None where that is not known.
+        num_layers: Blocks whose tokens `layers` returns; 1 where there is no telling them apart.
     """
 
     name: str
@@ -32,6 +34,7 @@ class FrozenEncoder(nn.Module, ABC):
     pooled_dim: int
     fps: float | None = None
     stride: int | None = None
+    num_layers: int = 1
 
     @abstractmethod
     def tokens(self, clips: Tensor) -> Tensor:
@@ -44,6 +47,19 @@ class FrozenEncoder(nn.Module, ABC):
         Returns:
             (B, N, D), the normed tokens of patches in the order of time, row, column.
         """
+
+    def layers(self, clips: Tensor, numbers: Sequence[int]) -> list[Tensor]:
+        """Tokens of some blocks, normed as those of the last one are.
+
+        Args:
+            clips: (B, 3, T, H, W), see `tokens`.
+            numbers: The blocks, from 0 to `num_layers` - 1.
+
+        Returns:
+            (B, N, D) of each, in the order in which they are named.
+        """
+        tokens = self.tokens(clips)
+        return [tokens for _ in numbers]
 
     def slices(self, clips: Tensor) -> Tensor:
         """One vector for each slice of time, by default the mean of its tokens: (B, S, pooled_dim) float32."""

@@ -29,6 +29,8 @@ class FrozenConfig:
             tells positions itself.
         num_frames: Frames of a clip; null is as many as it was trained with, 1 of image models.
         image_size: Height and width of a clip in pixels; null is what it was trained with.
+        interpolate: Of clips of another length or size than that of the training, take positions between those of the
+            training, as pixels of dense tasks want it; otherwise they go on beyond them. timm's models do so anyhow.
         known_as: Whose published weights these are, a family of `configs/evaluate/known_weights.yaml`: tells what they
             were trained on, where they do not tell it themselves.
         autocast: `bf16` computes in bf16 where it is safe; `auto` does so on GPUs only; `none` is fp32 throughout.
@@ -53,6 +55,7 @@ class FrozenConfig:
     num_frames: Annotated[int, Range(1, 4096)] | None = None
     image_size: Annotated[int, Range(1, MAX_PIXELS)] | None = None
     known_as: str | None = None
+    interpolate: bool = False
     autocast: Literal["auto", "bf16", "none"] = "auto"
 
     def computes_in_bf16(self, *, on_gpu: bool) -> bool:

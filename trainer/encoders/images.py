@@ -1,5 +1,6 @@
 """Frozen image models, frame by frame."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -44,6 +45,10 @@ class ImageEncoder(FrozenEncoder):
         self.embed_dim = tokens.shape[2]
         self.pooled_dim = pooled.shape[1]
 
+        blocks = getattr(self.model, "blocks", ())
+        if tokens.shape[1] and hasattr(self.model, "patch_embed") and len(blocks) > 1:
+            self.num_layers = len(blocks)
+
         deciding = {
             "kind": "image",
             "model": image_model.name,
@@ -57,6 +62,23 @@ class ImageEncoder(FrozenEncoder):
         tokens, _ = self._of_patches(self._features(clips))
         by_clip: Tensor = rearrange(tokens, "(b t) n d -> b (t n) d", b=len(clips))
         return by_clip
+
+    def layers(self, clips: Tensor, numbers: Sequence[int]) -> list[Tensor]:
+        """See `FrozenEncoder.layers`; of transformers, whose blocks keep the grid."""
+        if self.num_layers == 1:
+            return super().layers(clips, numbers)
+
+        self.check(clips)
+        images = rearrange(self.pixels(clips), "b c t h w -> (b t) c h w")
+        found = self.model.forward_intermediates(
+            images, indices=list(numbers), norm=True, output_fmt="NLC", intermediates_only=True
+        )
+        # In the order of blocks, each once
+        by_number = dict(zip(sorted({*numbers}), found, strict=True))
+        return [
+            rearrange(by_number[number], "(b t) n d -> b (t n) d", b=len(clips))
+            for number in numbers
+        ]
 
     def slices(self, clips: Tensor) -> Tensor:
         """The model's own pooling of each frame: (B, T, pooled_dim) float32."""

@@ -1,7 +1,7 @@
 """Frozen video transformers: ours and those that others publish, all of them an `Encoder` with its own last norm."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -11,9 +11,11 @@ from surgstream.trainer.encoders.base import FrozenEncoder, means_of_slices
 from surgstream.trainer.encoders.colours import Renormalise
 from surgstream.trainer.encoders.config import FrozenConfig
 from surgstream.trainer.encoders.identity import identity_of
+from surgstream.trainer.encoders.positions import interpolated, interpolated_rope
 from surgstream.trainer.encoders.source import VideoSource
 from surgstream.trainer.errors import ModelError
-from surgstream.trainer.models.config import EncoderConfig
+from surgstream.trainer.models.config import EncoderConfig, Grid
+from surgstream.trainer.models.embed import fixed_positions
 from surgstream.trainer.models.networks import differences_between
 from surgstream.trainer.models.vit import Encoder, initialise, initialise_rescaled
 
@@ -27,12 +29,13 @@ class VideoEncoder(FrozenEncoder):
 
     Args:
         source: Where its weights are from; `numbers` are those of the clips that it is given now.
+        trained: The grid of its training, whose positions are interpolated; None has positions of the grid of now.
 
     Raises:
         ModelError: The weights are not those of such a network.
     """
 
-    def __init__(self, source: VideoSource) -> None:
+    def __init__(self, source: VideoSource, trained: Grid | None = None) -> None:
         super().__init__()
         numbers = source.numbers
         self.name = source.name
@@ -44,6 +47,7 @@ class VideoEncoder(FrozenEncoder):
         self.embed_dim = numbers.shape.embed_dim
         self.pooled_dim = self.embed_dim
         self.pools_first = source.pools_first
+        self.num_layers = numbers.shape.depth
 
         self.pixels = Renormalise(source.mean, source.std)
         self.encoder = _filled(numbers, source.weights)
@@ -53,7 +57,11 @@ class VideoEncoder(FrozenEncoder):
         last_norm = self.encoder.norm
         assert isinstance(last_norm, nn.LayerNorm)
         last_norm.eps = source.last_norm_eps or source.norm_eps
-        self.identity = identity_of(_deciding(source), self.encoder.state_dict())
+        deciding = _deciding(source)
+        if trained and trained != self.grid:
+            _interpolate(self.encoder, numbers, trained)
+            deciding["positions"] = [numbers.positions, "interpolated", list(trained)]
+        self.identity = identity_of(deciding, self.encoder.state_dict())
         self.requires_grad_(False).eval()
 
     def _hidden(self, clips: Tensor) -> Tensor:
@@ -65,6 +73,12 @@ class VideoEncoder(FrozenEncoder):
         """See `FrozenEncoder.tokens`; a norm that was trained after pooling is applied to each token."""
         normed: Tensor = self.encoder.norm(self._hidden(clips))
         return normed
+
+    def layers(self, clips: Tensor, numbers: Sequence[int]) -> list[Tensor]:
+        """See `FrozenEncoder.layers`."""
+        self.check(clips)
+        found = self.encoder.after_blocks(self.pixels(clips), numbers)
+        return [self.encoder.norm(tokens) for tokens in found]
 
     def slices(self, clips: Tensor) -> Tensor:
         """See `FrozenEncoder.slices`; a norm that was trained after pooling is applied to each mean."""
@@ -106,7 +120,8 @@ def build_video(source: VideoSource, config: FrozenConfig) -> VideoEncoder:
     if problems := list(numbers.problems()):
         raise ModelError(f"encoder: {source.name}: {'; '.join(problems)}")
 
-    if numbers.positions == "sinusoid" and numbers.grid != trained.grid:
+    trained_grid = trained.grid if config.interpolate else None
+    if numbers.positions == "sinusoid" and numbers.grid != trained.grid and not trained_grid:
         log.warning(
             "%s numbers its tokens through, and was trained with clips of %s tokens, not %s: each "
             "of them gets another position than in training",
@@ -114,7 +129,7 @@ def build_video(source: VideoSource, config: FrozenConfig) -> VideoEncoder:
             " x ".join(map(str, trained.grid)),
             " x ".join(map(str, numbers.grid)),
         )
-    return VideoEncoder(replace(source, numbers=numbers))
+    return VideoEncoder(replace(source, numbers=numbers), trained_grid)
 
 
 def random_source(source: VideoSource, seed: int) -> VideoSource:
@@ -132,6 +147,18 @@ def random_source(source: VideoSource, seed: int) -> VideoSource:
 
     weights = {name: tensor.detach() for name, tensor in encoder.state_dict().items()}
     return replace(source, name=f"random {source.name}".strip(), weights=weights, pools_first=False)
+
+
+def _interpolate(encoder: Encoder, numbers: EncoderConfig, trained: Grid) -> None:
+    """Put positions of the training's grid, interpolated, in the place of those of another grid."""
+    shape = numbers.shape
+    if encoder.rope is not None:
+        head_dim = shape.embed_dim // shape.num_heads
+        encoder.rope.tables = interpolated_rope(head_dim, trained, numbers.grid)
+        return
+    fixed = fixed_positions(numbers.positions, shape.embed_dim, trained)
+    assert fixed is not None
+    encoder.embedding.positions = interpolated(fixed, trained, numbers.grid)
 
 
 def _filled(numbers: EncoderConfig, weights: Mapping[str, Tensor]) -> Encoder:

@@ -22,7 +22,6 @@ def ask(task: TaskConfig, labels: Labels, split: str, where: str) -> Asked:
         EvaluationError: A video has no labelled row.
         LabelError: Labels are missing or malformed.
     """
-    assert task.labels
     chosen = task.videos(split)
     if not chosen:
         raise ConfigError(f"{task.name}: expected videos in the {split} split, got none")
@@ -39,7 +38,7 @@ def ask(task: TaskConfig, labels: Labels, split: str, where: str) -> Asked:
         videos=videos,
         others=frozenset(known - {*chosen}),
         groups=labels.groups() | task.group_of(),
-        row_seconds=0.0 if task.labels.per_video else 1 / task.rows_per_second,
+        row_seconds=task.row_seconds,
     )
 
 

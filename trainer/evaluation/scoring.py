@@ -10,6 +10,8 @@ from typing import Any
 
 from surgstream.shards.labels.timeline import TrueRows
 from surgstream.trainer.evaluation.comparing import compare_models
+from surgstream.trainer.evaluation.dense.truth import DenseTruth
+from surgstream.trainer.evaluation.dense.yardsticks import dense_yardsticks
 from surgstream.trainer.evaluation.metrics.metric import Metric
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
 from surgstream.trainer.evaluation.predictions.common import on_common_rows
@@ -51,6 +53,7 @@ def evaluate(
     *,
     with_comparisons: bool = False,
     packed_by: Mapping[str, tuple[str, ...]] | None = None,
+    dense_truth: DenseTruth | None = None,
 ) -> Result:
     """Compute a result.
 
@@ -61,14 +64,14 @@ def evaluate(
         truth: The labels.
         with_comparisons: Compare every other model with the first one, also on the videos that none was trained on.
         packed_by: Presets that pack some of the videos for pretraining.
+        dense_truth: What is true of each pixel; of masks and depth.
     """
     models = _on_common_rows(models)
     videos = models[0].seeds[0]
     scorer = Scorer(task, space, videos)
     rows = [row for model in models for row in _rows_of(model, scorer, task, space)]
 
-    made = yardsticks(truth.train, {video.video: video for video in videos}, space)
-    for name, predicted in made.items():
+    for name, predicted in _yardsticks(task, space, videos, truth, dense_truth).items():
         rows.append(scorer.row(Model(name=name, seeds=(predicted,)), kind="yardstick"))
     rows = _marked(rows, task.main)
 
@@ -108,6 +111,19 @@ def _rows_of(model: Model, scorer: Scorer, task: TaskConfig, space: LabelSpace) 
     yield scorer.row(model)
     if remainder := remainder_of(model, task, space):
         yield remainder
+
+
+def _yardsticks(
+    task: TaskConfig,
+    space: LabelSpace,
+    videos: Videos,
+    truth: Truth,
+    dense_truth: DenseTruth | None,
+) -> Mapping[str, Videos]:
+    """What predicts without an encoder, by its name."""
+    if dense_truth:
+        return dense_yardsticks(task, videos, dense_truth)
+    return yardsticks(truth.train, {video.video: video for video in videos}, space)
 
 
 def _on_common_rows(models: Sequence[Model]) -> list[Model]:

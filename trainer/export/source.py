@@ -6,7 +6,7 @@ from pathlib import Path
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build
 from surgstream.shards.order.sequence import DatasetReport, Order
-from surgstream.shards.reading.summary import CorpusSummary
+from surgstream.shards.reading.subsets.summary import CorpusSummary
 from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
 from surgstream.trainer.config import TrainConfig, restore_recipe
 from surgstream.trainer.engine.checkpoint import tensors

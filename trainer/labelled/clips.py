@@ -20,6 +20,7 @@ from surgstream.shards.reading.subsets.runs import Runs
 from surgstream.shards.reading.subsets.subset import Subset
 from surgstream.trainer.batch import ClipName
 from surgstream.trainer.errors import EvaluationError
+from surgstream.trainer.evaluation.dense.truth import dense_truth_of
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace
 from surgstream.trainer.evaluation.statistics.subsets import nested_subsets
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
@@ -32,7 +33,13 @@ log = logging.getLogger(__name__)
 
 Int64 = npt.NDArray[np.int64]
 
-_LABEL_TYPES = {"class": np.int64, "multilabel": np.float32, "number": np.float32}
+_LABEL_TYPES = {
+    "class": np.int64,
+    "multilabel": np.float32,
+    "number": np.float32,
+    "mask": np.int64,
+    "depth": np.int64,
+}
 
 
 class SplitClips:
@@ -134,6 +141,7 @@ class TaskClips:
         config: The task.
         space: What labels it has.
         table: The corpus, each packed frame of which is shown.
+        dense_truth: What is true of each pixel; None where rows have labels.
     """
 
     def __init__(
@@ -162,6 +170,7 @@ class TaskClips:
         self.table = table
         self._settings = settings
         self._labels = labels
+        self.dense_truth = dense_truth_of(config, self.space, labels)
         self._num_frames = num_frames
         self._stride = config.clip.stride if settings.stride is None else settings.stride
         for problem in self._problems():
@@ -226,7 +235,7 @@ class TaskClips:
         """What is true of clips: the label of the row that is nearest to the frame that they are labelled by.
 
         Returns:
-            As `ClipBatch.labels` has it.
+            As `ClipBatch.labels` has it; of masks and depth the numbers of their frames in the video.
         """
         by_video: dict[str, list[int]] = {}
         for i, name in enumerate(names):

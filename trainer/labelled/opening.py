@@ -1,6 +1,7 @@
 """A task by its word, with its labels, over a packed corpus."""
 
 from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.trainer.evaluation.tasks.loading import label_space
 from surgstream.trainer.evaluation.tasks.opening import find_judged_task, open_labels
 from surgstream.trainer.labelled.clips import TaskClips
 from surgstream.trainer.labelled.config import TaskClipsConfig
@@ -13,6 +14,7 @@ def open_task(
     corpus: FrameTable,
     *,
     num_frames: int,
+    of_pixels: bool = False,
 ) -> TaskClips:
     """Open the clips of a task.
 
@@ -22,12 +24,15 @@ def open_task(
         settings: Which clips to take.
         corpus: The packed frames, each of which is shown.
         num_frames: Frames of a clip.
+        of_pixels: Whether pixels may have the labels, as those of masks and depth, and not rows alone.
 
     Raises:
         ConfigError: There is no such task, it cannot be judged by, or the settings or the corpus do not fit it.
         LabelError: Labels are missing or malformed.
     """
     task = find_judged_task(word)
+    if not of_pixels:
+        _ = label_space(task).kind_of_rows
     return TaskClips(
         task,
         settings,

@@ -9,6 +9,18 @@ from surgstream.trainer.evaluation.tasks.config import TaskConfig
 from surgstream.trainer.labelled.clips import SplitClips
 
 
+def asked_of(clips: SplitClips, task: TaskConfig) -> Asked:
+    """The labelled rows of a split that the corpus has frames for, as they are matched with predictions."""
+    rows: dict[str, TrueRows] = {video: clips.rows(video).true for video in clips.videos}
+    return Asked(
+        split=clips.split,
+        videos=rows,
+        others=frozenset(),
+        groups=task.group_of(),
+        row_seconds=task.row_seconds,
+    )
+
+
 def main_metric(predictions: Predictions, clips: SplitClips, task: TaskConfig) -> float:
     """The task's main metric; NaN where it is undefined.
 
@@ -17,15 +29,7 @@ def main_metric(predictions: Predictions, clips: SplitClips, task: TaskConfig) -
         clips: The split.
         task: The task.
     """
-    rows: dict[str, TrueRows] = {video: clips.rows(video).true for video in clips.videos}
-    per_video = bool(task.labels and task.labels.per_video)
-    asked = Asked(
-        split=clips.split,
-        videos=rows,
-        others=frozenset(),
-        groups=task.group_of(),
-        row_seconds=0.0 if per_video else 1 / task.rows_per_second,
-    )
+    asked = asked_of(clips, task)
     videos, _ = match(predictions, asked, clips.space)
     statistic = find_metric(task.main).compute(videos, clips.space)
     return value_of(statistic, len(videos))

@@ -5,19 +5,25 @@ A head of width d gives 2 ((d // 3) // 2) channels each to time, row and column;
 10000^(-2i/w) of an axis of width w lie in its channels twice over, one after another, as in the released code.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from surgstream.trainer.models.config import Grid, TransformerShape
 
 
-def rope_tables(head_dim: int, grid: Grid) -> Tensor:
+def rope_tables(
+    head_dim: int, grid: Grid, coordinates: Sequence[npt.NDArray[np.float64]] | None = None
+) -> Tensor:
     """Cosines and sines of every token's angles.
 
     Args:
         head_dim: Width of a head, d.
         grid: The clips' grid of tokens.
+        coordinates: Of each axis the coordinates of its tokens; None numbers them from 0.
 
     Returns:
         (2, N, d) float32.
@@ -26,7 +32,8 @@ def rope_tables(head_dim: int, grid: Grid) -> Tensor:
     frequencies = 10000.0 ** (-np.arange(width // 2) / (width / 2))
     # Channels beyond the three axes keep the angle 0, and so are not rotated
     angles = np.zeros((grid.num_tokens, head_dim))
-    for axis, positions in enumerate(np.indices(grid).reshape(3, -1)):
+    for axis, numbers in enumerate(np.indices(grid).reshape(3, -1)):
+        positions = numbers if coordinates is None else coordinates[axis][numbers]
         of_axis = slice(axis * width, (axis + 1) * width)
         angles[:, of_axis] = np.tile(np.outer(positions, frequencies), 2)
     return torch.tensor(np.stack([np.cos(angles), np.sin(angles)]), dtype=torch.float32)

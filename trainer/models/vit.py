@@ -7,6 +7,7 @@ handed in, not drawn here, so a block has no state and no randomness.
 
 import math
 import re
+from collections.abc import Sequence
 
 import torch
 from einops import rearrange
@@ -176,6 +177,17 @@ class Encoder(nn.Module):
         tokens = self.embedding(clips, visible)
         encoded: Tensor = self.blocks(tokens, drop_path_scales, rotation)
         return encoded
+
+    def after_blocks(self, clips: Tensor, numbers: Sequence[int]) -> list[Tensor]:
+        """The tokens (B, N, D) of some blocks, by their numbers from 0, in the order in which they are named."""
+        rotation = None if self.rope is None else self.rope(None)
+        tokens = self.embedding(clips)
+        found = {}
+        for number, block in enumerate(self.blocks):
+            tokens = block(tokens, None, rotation)
+            if number in numbers:
+                found[number] = tokens
+        return [found[number] for number in numbers]
 
     def flops(self, num_tokens: int, *, backward: bool = True) -> int:
         """Floating point operations of a forward, and a backward, pass of one clip's `num_tokens` visible tokens."""

@@ -13,6 +13,7 @@ from surgstream.trainer.lineage.config import LeaksConfig
 
 Rate = Annotated[float, Range(1e-12, 1e3)]
 Decay = Annotated[float, Range(0, 1e3)]
+Width = Annotated[int, Range(1, 8192)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,48 @@ class LinearConfig:
         )
     )
     smoothing: Annotated[float, Range(0, 0.99)] = 0.0
+
+
+def _dense_grid() -> GridConfig:
+    return GridConfig(lrs=(1e-2, 1e-3, 1e-4), weight_decays=(1e-3,))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseLinearConfig:
+    """Masks or depth by one linear layer on each batch-normalised token of the last slice of time (DINOv2).
+
+    Attributes:
+        name: Selects this readout.
+        grid: The heads.
+        heads_at_once: Heads of the grid that are computed together; fewer take less memory. null is as many as fit.
+    """
+
+    free_to_change: ClassVar[tuple[str, ...]] = ("heads_at_once",)
+
+    name: Literal["dense_linear"] = "dense_linear"
+    grid: GridConfig = field(default_factory=_dense_grid)
+    heads_at_once: Annotated[int, Range(1, 1024)] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseDptConfig:
+    """Masks or depth by convolutions on tokens of four blocks (DPT), of the last slice of time.
+
+    Attributes:
+        name: Selects this readout.
+        grid: The heads.
+        layer_widths: Maps of each block's tokens at the size that they are brought to.
+        width: Maps of all of them when they are added.
+        heads_at_once: Heads of the grid that are computed together; fewer take less memory. null is as many as fit.
+    """
+
+    free_to_change: ClassVar[tuple[str, ...]] = ("heads_at_once",)
+
+    name: Literal["dense_dpt"] = "dense_dpt"
+    grid: GridConfig = field(default_factory=_dense_grid)
+    layer_widths: tuple[Width, Width, Width, Width] = (96, 192, 384, 768)
+    width: Width = 256
+    heads_at_once: Annotated[int, Range(1, 1024)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +180,11 @@ class TemporalConfig:
     seeds: tuple[Annotated[int, Range(0, 2**62)], ...] = (0, 1, 2, 3, 4)
 
 
-ReadoutConfig = AttentiveConfig | LinearConfig | RidgeConfig | KnnConfig | TemporalConfig
+DenseConfig = DenseLinearConfig | DenseDptConfig
+BankConfig = AttentiveConfig | LinearConfig | DenseConfig
+"""Readouts that are a bank: heads that are trained together on what the encoder sees."""
+
+ReadoutConfig = BankConfig | RidgeConfig | KnnConfig | TemporalConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,6 +274,8 @@ class ProbeRecipe:
                 "global_batch_size: expected a multiple of micro_batch_size "
                 f"{self.micro_batch_size}, got {self.global_batch_size}"
             )
+        if isinstance(self.readout, DenseConfig):
+            yield from self._problems_of_pictures()
         if self.data.stride != DataConfig.stride:
             yield (
                 f"data.stride: expected clips.stride instead, as the clips are a task's, "
@@ -234,3 +283,12 @@ class ProbeRecipe:
             )
         if self.data.datasets is not None:
             yield f"data.datasets: expected null, as a task names its own, got {list(self.data.datasets)}"
+
+    def _problems_of_pictures(self) -> Iterator[str]:
+        """Yield what keeps a dense readout from seeing each picture as a whole, once."""
+        for name, expected in (("view", "squash"), ("balance", "none"), ("segments", 1)):
+            if getattr(self.clips, name) != expected:
+                yield (
+                    f"clips.{name}: expected {expected} with {self.readout.name}, got "
+                    f"{getattr(self.clips, name)}"
+                )

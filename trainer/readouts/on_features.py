@@ -14,6 +14,7 @@ from surgstream.trainer.encoders.base import FrozenEncoder
 from surgstream.trainer.encoders.choice import load_frozen
 from surgstream.trainer.engine.loop import Guards
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
+from surgstream.trainer.evaluation.tasks.loading import label_space
 from surgstream.trainer.evaluation.tasks.opening import find_judged_task
 from surgstream.trainer.features.config import FeaturesRecipe
 from surgstream.trainer.features.extraction import extract_features
@@ -88,6 +89,7 @@ def check(recipe: ProbeRecipe) -> None:
         ConfigError: It does not.
     """
     task = find_judged_task(recipe.task)
+    _ = label_space(task).kind_of_rows
     assert task.labels
 
     name = recipe.readout.name

@@ -124,7 +124,7 @@ def _check_videos(task: TaskConfig, address: str, packed: frozenset[str]) -> Non
 
 def _read_labels(task: TaskConfig, folder: str | None, corpus: str) -> tuple[dict[str, int], str]:
     """The labelled rows of each split, and SHA-256 of all labels of its videos."""
-    labels = open_labels(task, folder, None if folder else open_storage(corpus))
+    labels = open_labels(task, folder, open_storage(corpus))
     num_rows = {
         split: sum(len(labels.rows(video).seconds) for video in task.videos(split))
         for split in ("train", "val", "test")

@@ -8,6 +8,7 @@ from surgstream.configs.errors import SurgstreamError
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.evaluation.asking import ask, packed_by_presets, training_rows
 from surgstream.trainer.evaluation.comparing import compare_models
+from surgstream.trainer.evaluation.dense.truth import dense_truth_of
 from surgstream.trainer.evaluation.metrics.catalogue import find_metric
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
 from surgstream.trainer.evaluation.predictions.common import on_common_rows
@@ -98,10 +99,11 @@ def _scored(entry: Entry, places: Places) -> Entry:
     data = entry.cells[0].data
     task = find_task(entry.task)
     space = label_space(task)
-    labels = open_labels(task, places.labels, None if places.labels else open_storage(data.corpus))
-    where = places.labels or data.corpus
+    labels = open_labels(task, places.labels, open_storage(data.corpus))
+    dense_truth = dense_truth_of(task, space, labels)
+    where = data.corpus if task.layer else places.labels or data.corpus
     asked = ask(task, labels, "test", where)
-    models = list(read_models(files, task, space, asked))
+    models = list(read_models(files, task, space, asked, dense_truth=dense_truth))
     train = training_rows(task, labels)
     result = evaluate(
         task,
@@ -110,6 +112,7 @@ def _scored(entry: Entry, places: Places) -> Entry:
         Truth(split="test", where=where, sha256=labels.sha256, train=train),
         with_comparisons=len(models) > 1,
         packed_by=packed_by_presets(task, asked),
+        dense_truth=dense_truth,
     )
     return replace(
         entry,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.reading.summary import DatasetSummary, summarise
+from surgstream.shards.reading.subsets.summary import DatasetSummary, summarise
 from surgstream.shards.storage.stores import open_storage
 from tests.helpers.commands import pack
 from tests.helpers.handmade import LAYOUT, write_corpus

@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 
 from surgstream.configs.loading import load, to_tree
 from surgstream.launch.__main__ import main
-from surgstream.shards.reading.summary import CorpusSummary, DatasetSummary
+from surgstream.shards.reading.subsets.summary import CorpusSummary, DatasetSummary
 from surgstream.trainer.config import TrainConfig, WarmStartConfig, load_recipe
 from surgstream.trainer.encoders.choice import load_frozen
 from surgstream.trainer.encoders.config import FrozenConfig

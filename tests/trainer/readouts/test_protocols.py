@@ -9,7 +9,9 @@ from surgstream.trainer.readouts.banks.choosing import heads_of
 from surgstream.trainer.readouts.config import AttentiveConfig, ProbeRecipe
 
 PROBES = {
-    name: path for name, path in presets("evaluate/protocols").items() if name.startswith("probe_")
+    name: path
+    for name, path in presets("evaluate/protocols").items()
+    if name.startswith(("probe_", "dense_"))
 }
 OPEN = ["task=synth_phases", "weights=random", "data.corpus=shards"]
 

@@ -4,6 +4,7 @@ from surgstream.configs.errors import ConfigError
 from surgstream.configs.suggestions import did_you_mean
 from surgstream.trainer.evaluation.metrics import (
     classes,
+    images,
     numbers,
     phases,
     ranking,
@@ -13,7 +14,7 @@ from surgstream.trainer.evaluation.metrics import (
 )
 from surgstream.trainer.evaluation.metrics.metric import Metric
 
-MODULES = (classes, phases, relaxed, segments, ranking, triplets, numbers)
+MODULES = (classes, phases, relaxed, segments, ranking, triplets, numbers, images)
 """Those that have metrics; a new one is added here."""
 
 METRICS: dict[str, Metric] = {

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from surgstream.trainer.evaluation.metrics.samples import Kind, LabelSpace, Videos
+from surgstream.trainer.evaluation.metrics.samples import LabelSpace, TaskKind, Videos
 from surgstream.trainer.evaluation.metrics.statistic import Statistic
 
 Needs = Literal["labels", "scores"]
@@ -24,7 +24,7 @@ class Metric:
     """
 
     title: str
-    kinds: tuple[Kind, ...]
+    kinds: tuple[TaskKind, ...]
     needs: Needs = "labels"
     percent: bool = True
     higher_is_better: bool = True

@@ -39,4 +39,5 @@ def _only(video: ScoredVideo, seconds: Floats) -> ScoredVideo:
         truth=video.truth[kept],
         predicted=None if video.predicted is None else video.predicted[kept],
         scores=None if video.scores is None else video.scores[kept],
+        images={name: values[kept] for name, values in video.images.items()},
     )

@@ -78,13 +78,15 @@ def match(
         predicted = predictions.videos[name]
         where = f"{predictions.where}: {name}"
         kept, chosen = _match_rows(true.seconds, predicted, asked.row_seconds, where, told)
+        found = _predicted(predicted, chosen, order, space)
         videos.append(
             ScoredVideo(
                 video=name,
                 group=asked.groups.get(name, name),
                 seconds=true.seconds[kept],
                 truth=true.truth[kept],
-                **_predicted(predicted, chosen, order, space),
+                predicted=found["predicted"],
+                scores=found["scores"],
             )
         )
     return videos, told

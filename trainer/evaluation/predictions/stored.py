@@ -102,6 +102,11 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     Raises:
         OSError: The file could not be written.
     """
+    write_arrays(path, arrays_of(predictions))
+
+
+def arrays_of(predictions: Predictions) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of the file of predictions, whose rows are in the order of the videos' ids."""
     names = sorted(predictions.videos)
     videos = [predictions.videos[name] for name in names]
     arrays: dict[str, Any] = {
@@ -118,7 +123,15 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         arrays["scores"] = np.concatenate(scores).astype(np.float32)
     else:
         arrays["predicted"] = np.concatenate(predicted)
+    return arrays
 
+
+def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write an .npz file whole or not at all.
+
+    Raises:
+        OSError: The file could not be written.
+    """
     content = io.BytesIO()
     np.savez_compressed(content, allow_pickle=False, **arrays)
     write_atomically(path, content.getvalue())
@@ -131,11 +144,35 @@ def read_predictions(path: Path) -> Predictions:
         EvaluationError: It is no such file, or its arrays do not fit each other.
         OSError: It cannot be read.
     """
+    return predictions_of(path, *read_arrays(path))
+
+
+def read_arrays(path: Path) -> tuple[dict[str, npt.NDArray[Any]], str]:
+    """Read an .npz file: its arrays by name, and the SHA-256 of the file.
+
+    Raises:
+        EvaluationError: It is no such file.
+        OSError: It cannot be read.
+    """
     with open_regular(path) as file:
         content = file.read()
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
+    except _DAMAGE as error:
+        raise EvaluationError(
+            f"{path}: expected an .npz file of predictions, got: {error}"
+        ) from None
+    return arrays, hashlib.sha256(content).hexdigest()
+
+
+def predictions_of(path: Path, arrays: Mapping[str, npt.NDArray[Any]], sha256: str) -> Predictions:
+    """The predictions that the arrays of a file hold.
+
+    Raises:
+        EvaluationError: The arrays do not fit each other.
+    """
+    try:
         about = json.loads(str(arrays.get("about", "{}")))
     except _DAMAGE as error:
         raise EvaluationError(
@@ -145,7 +182,7 @@ def read_predictions(path: Path) -> Predictions:
     _check(path, arrays)
     return Predictions(
         where=str(path),
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=sha256,
         classes=tuple(map(str, arrays["classes"])),
         videos=_by_video(path, arrays),
         about=about if isinstance(about, dict) else {},

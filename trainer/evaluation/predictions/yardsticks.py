@@ -114,7 +114,9 @@ def _replace(video: ScoredVideo, rows: Rows, space: LabelSpace) -> ScoredVideo:
 
 
 def is_constant(videos: Sequence[ScoredVideo]) -> bool:
-    """Whether the same was predicted for every row of all videos."""
+    """Whether the same was predicted for every row of all videos; pictures are not looked at."""
+    if any(video.images for video in videos):
+        return False
     rows = [video.scores if video.predicted is None else video.predicted for video in videos]
     values = np.concatenate([row for row in rows if row is not None])
     return bool((values == values[:1]).all())

@@ -26,7 +26,10 @@ _MAX_VIDEOS = 200
 
 
 def draw_page(
-    result: Result, models: Mapping[str, Sequence[ScoredVideo]], space: LabelSpace
+    result: Result,
+    models: Mapping[str, Sequence[ScoredVideo]],
+    space: LabelSpace,
+    pictures: str = "",
 ) -> str:
     """Write the page.
 
@@ -34,26 +37,28 @@ def draw_page(
         result: The result.
         models: The videos of each model, the same ones in the same order; of several seeds those of the first.
         space: What labels there are.
+        pictures: HTML of predicted pictures; empty where there are none.
 
     Returns:
         The content of an HTML file.
     """
-    body = (
-        f"<h1>{escape(result.title)}</h1>\n<p>{escape(facts(result))}.</p>\n"
-        f"{draw_sections(result, models, space)}"
-    )
-    return whole_page(result.title, body)
+    head = f"<h1>{escape(result.title)}</h1>\n<p>{escape(facts(result))}.</p>\n"
+    return whole_page(result.title, head + draw_sections(result, models, space, pictures))
 
 
 def draw_sections(
-    result: Result, models: Mapping[str, Sequence[ScoredVideo]], space: LabelSpace
+    result: Result,
+    models: Mapping[str, Sequence[ScoredVideo]],
+    space: LabelSpace,
+    pictures: str = "",
 ) -> str:
-    """The sections of a page, for one that has others, too; for arguments see `draw_page`."""
+    """The sections of a page, for one that has others, too; see `draw_page`."""
     sections = [
         _scores(result),
         _comparisons(result),
         _published(result),
         _ribbons(models, space),
+        pictures,
         _classes(result),
         _confusions(models, space),
         draw_reliabilities(models, space),

@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 from surgstream.configs.id_ranges import expand
 from surgstream.configs.ranges import Range
 from surgstream.configs.suggestions import did_you_mean
-from surgstream.shards.labels.config import Kind, LabelFilesConfig
+from surgstream.shards.labels.config import LabelFilesConfig
+from surgstream.trainer.evaluation.metrics.samples import TaskKind
 from surgstream.trainer.evaluation.tasks.aliases import Alias
+from surgstream.trainer.evaluation.tasks.layer import LayerTruth, problems_of_layer
 from surgstream.trainer.evaluation.tasks.plausible import impossible
 from surgstream.trainer.evaluation.tasks.splits import Ids, overlaps, repeated, shared_groups
 
@@ -97,7 +99,8 @@ class TaskConfig:
         dataset: The dataset's name in `configs/pack/evaluate.yaml`.
         kind: What a label is.
         labels: Where labels lie below the folder of labels; null for a task of published values only.
-        classes: All classes in order.
+        layer: Of masks and depth the layer of the corpus that has them, instead of labels.
+        classes: All classes in order. Of masks the class of the pixels of value 1, of those of value 2, and so on.
         null_classes: Those that stand for nothing, such as the null triplets of CholecT50.
         components: Names of the parts of which each class's name is made, with `/` between, such as instrument, verb,
             target.
@@ -123,8 +126,9 @@ class TaskConfig:
     version: Annotated[int, Range(1, 10**6)]
     title: str
     dataset: str
-    kind: Kind
-    labels: LabelFilesConfig | None
+    kind: TaskKind
+    labels: LabelFilesConfig | None = None
+    layer: LayerTruth | None = None
     classes: tuple[str, ...] = ()
     null_classes: tuple[str, ...] = ()
     components: tuple[str, ...] = ()
@@ -161,14 +165,28 @@ class TaskConfig:
         """The groups of videos, by id; a video of none is missing."""
         return {id: group for group, ids in self.groups.items() for id in expand(ids)}
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether anything says what is true; otherwise the task has published values only."""
+        return self.labels is not None or self.layer is not None
+
+    @property
+    def row_seconds(self) -> float:
+        """The time from one labelled row to the next; 0 where a video is labelled as a whole."""
+        per_video = self.labels is not None and self.labels.per_video
+        return 0.0 if per_video else 1 / self.rows_per_second
+
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these values."""
         if self.split and self.folds:
             yield "split: expected null beside folds, got a split"
-        if self.labels is None and self.splits():
+        if not self.is_judged and self.splits():
             yield "labels: expected the files of a task that has a split, got null"
+        yield from problems_of_layer(
+            self.layer, self.kind, self.classes, has_files=bool(self.labels)
+        )
         # What is published only may be of metrics that nobody computes here.
-        of_task = self.metrics if self.labels else (*self.metrics, *self.other_metrics)
+        of_task = self.metrics if self.is_judged else (*self.metrics, *self.other_metrics)
         if self.main not in of_task:
             yield f"main: expected one of the metrics, got {self.main!r}{did_you_mean(self.main, of_task)}"
 
@@ -183,9 +201,10 @@ class TaskConfig:
                 yield f"metrics: no metric has the id {name!r}{did_you_mean(name, known)}"
 
     def _problems_of_classes(self) -> Iterator[str]:
-        if self.kind == "number" and self.classes:
-            yield "classes: expected none of numbers, got some"
-        if self.kind != "number" and self.labels and not self.classes:
+        if self.kind in ("number", "depth") and self.classes:
+            what = "numbers" if self.kind == "number" else self.kind
+            yield f"classes: expected none of {what}, got some"
+        if self.kind not in ("number", "depth") and self.is_judged and not self.classes:
             yield "classes: expected the names of all classes, got none"
         for name in repeated(self.classes):
             yield f"classes: expected names that differ, got {name!r} twice"

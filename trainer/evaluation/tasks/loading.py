@@ -81,7 +81,7 @@ def all_tasks() -> dict[str, TaskConfig]:
 
 def label_values(task: TaskConfig) -> LabelValues:
     """What the labels of a task may be."""
-    return LabelValues(kind=task.kind, classes=task.classes)
+    return LabelValues(kind=label_space(task).kind_of_rows, classes=task.classes)
 
 
 def label_space(task: TaskConfig) -> LabelSpace:

@@ -2,6 +2,7 @@
 
 from surgstream.configs.errors import ConfigError
 from surgstream.shards.labels.files import LabelFiles
+from surgstream.shards.labels.layered import LayerLabels
 from surgstream.shards.labels.packed import PackedLabels
 from surgstream.shards.labels.timeline import Labels
 from surgstream.shards.storage.base import Storage
@@ -20,7 +21,7 @@ def find_judged_task(word: str) -> TaskConfig:
         ConfigError: There is no such task, or it has no labels or no split.
     """
     task = find_task(word)
-    if task.labels is None:
+    if not task.is_judged:
         raise ConfigError(f"{word}: expected a task with labels, got one of published values alone")
     if task.folds:
         raise ConfigError(
@@ -33,18 +34,23 @@ def find_judged_task(word: str) -> TaskConfig:
 
 
 def open_labels(task: TaskConfig, folder: str | None, corpus: Storage | None) -> Labels:
-    """The labels of a task that can be judged.
+    """The labels of a task that can be judged; of masks and depth a `LayerLabels`.
 
     Args:
         task: The task.
-        folder: The folder of its labels, or its address; None takes those of the corpus.
-        corpus: The packed frames; they need not be there where a folder is given.
+        folder: The folder of its labels, or its address; None takes those of the corpus. Of masks and depth it is
+            passed over.
+        corpus: The packed frames; where a folder is given, masks and depth alone need them.
 
     Raises:
-        ConfigError: The corpus has no such dataset, or packed labels do not say what the task asks for.
+        ConfigError: The corpus has no such dataset, or packed labels do not say what the task asks for; or a corpus is
+            needed, and none is there.
         ManifestError: The corpus is damaged.
         StorageError: It cannot be read.
     """
+    if task.layer:
+        return open_layer_labels(task, corpus)
+
     assert task.labels
     values = label_values(task)
     if folder:
@@ -52,4 +58,17 @@ def open_labels(task: TaskConfig, folder: str | None, corpus: Storage | None) ->
     assert corpus
     return PackedLabels.open(
         task.labels, values, corpus, task.dataset, rows_per_second=task.rows_per_second
+    )
+
+
+def open_layer_labels(task: TaskConfig, corpus: Storage | None) -> LayerLabels:
+    """The rows of a task of masks or depth, with the layer that has the pictures; see `open_labels`."""
+    assert task.layer
+    if corpus is None:
+        raise ConfigError(
+            f"{task.name}: expected a packed corpus, as its layer {task.layer.name} has what is true; "
+            "name it by --corpus SHARDS"
+        )
+    return LayerLabels.open(
+        corpus, task.dataset, task.layer.name, rows_per_second=task.rows_per_second
     )

@@ -21,18 +21,24 @@ from surgstream.trainer.labelled.clips import SplitClips, TaskClips
 from surgstream.trainer.labelled.config import VIEWS
 from surgstream.trainer.readouts.banks.adamw import StackedAdamW
 from surgstream.trainer.readouts.banks.bank import HeadBank
-from surgstream.trainer.readouts.banks.choosing import heads_of
+from surgstream.trainer.readouts.banks.choosing import Head, heads_of
+from surgstream.trainer.readouts.banks.dense_judging import DenseJudge
 from surgstream.trainer.readouts.banks.heads import (
-    AttentiveHeads,
-    LinearHeads,
+    Heads,
     build_heads,
     inputs_of,
 )
 from surgstream.trainer.readouts.banks.judging import Judge
-from surgstream.trainer.readouts.banks.memory import activation_bytes, fitting_heads, tell_memory
+from surgstream.trainer.readouts.banks.memory import (
+    activation_bytes,
+    dense_bytes,
+    fitting_heads,
+    tell_memory,
+)
 from surgstream.trainer.readouts.banks.parts import Parts, Standing
-from surgstream.trainer.readouts.banks.targets import target_of
-from surgstream.trainer.readouts.config import AttentiveConfig, LinearConfig, ProbeRecipe
+from surgstream.trainer.readouts.banks.targets import Target, target_of
+from surgstream.trainer.readouts.config import BankConfig, DenseConfig, LinearConfig, ProbeRecipe
+from surgstream.trainer.readouts.dense.targets import DenseTarget
 
 
 def build_parts(
@@ -56,19 +62,20 @@ def build_parts(
         ModelError: The heads do not fit the encoder, or the GPU.
     """
     readout = recipe.readout
-    assert isinstance(readout, AttentiveConfig | LinearConfig)
-    heads = heads_of(readout.grid)
+    assert isinstance(readout, BankConfig)
+    check_kind(readout, task)
     train = task.split("train")
     val = task.split("val")
-    if not val.videos and len(heads) > 1:
-        raise ConfigError(
-            f"readout.grid: expected one head, as {task.config.name} has no validation videos to "
-            f"choose by, got {len(heads)}; set readout.grid.lrs=[LR] and "
-            "readout.grid.weight_decays=[DECAY]"
-        )
+    heads = _heads(readout, val, task)
 
-    target = target_of(train, readout.smoothing)
-    network = build_heads(readout, encoder, target.num_outputs, seed=recipe.seed)
+    target = _target(readout, train)
+    network = build_heads(
+        readout,
+        encoder,
+        target.num_outputs,
+        seed=recipe.seed,
+        distances=_distances(task),
+    )
     flops = encoder.flops() + 3 * len(heads) * network.flops(encoder.grid.num_tokens)
     bank = _bank(recipe, network, len(heads), encoder, rank_info)
     lrs = [head.lr for head in heads]
@@ -125,21 +132,64 @@ def fresh_standing(parts: Parts) -> Standing:
     return Standing(step=0, clips_seen=0, dropped_at=alive)
 
 
+def check_kind(readout: BankConfig, task: TaskClips) -> None:
+    """Make sure that a readout says something of what the task asks for.
+
+    Raises:
+        ConfigError: It is of pixels, and the task of rows, or the other way round.
+    """
+    is_dense = isinstance(readout, DenseConfig)
+    if is_dense == task.space.is_dense:
+        return
+    expected = "dense_linear or dense_dpt" if task.space.is_dense else "attentive or linear"
+    raise ConfigError(
+        f"readout: expected {expected}, as {task.config.name} is of kind {task.space.kind}, got "
+        f"{readout.name}"
+    )
+
+
+def _heads(readout: BankConfig, val: SplitClips, task: TaskClips) -> tuple[Head, ...]:
+    """The heads of the grid: one alone where there is nothing to choose by."""
+    heads = heads_of(readout.grid)
+    if not val.videos and len(heads) > 1:
+        raise ConfigError(
+            f"readout.grid: expected one head, as {task.config.name} has no validation videos to "
+            f"choose by, got {len(heads)}; set readout.grid.lrs=[LR] and "
+            "readout.grid.weight_decays=[DECAY]"
+        )
+    return heads
+
+
+def _target(readout: BankConfig, train: SplitClips) -> Target | DenseTarget:
+    if isinstance(readout, DenseConfig):
+        return DenseTarget(space=train.space)
+    return target_of(train, readout.smoothing)
+
+
+def _distances(task: TaskClips) -> tuple[float, float] | None:
+    """The nearest and the farthest that a head can predict; None where the task is not of depth."""
+    layer = task.config.layer
+    return (layer.near_mm, layer.far_mm) if layer and task.config.kind == "depth" else None
+
+
 def _bank(
     recipe: ProbeRecipe,
-    network: AttentiveHeads | LinearHeads,
+    network: Heads,
     num_heads: int,
     encoder: FrozenEncoder,
     rank_info: RankInfo,
 ) -> HeadBank:
     """Make the bank, of as many heads at once as are asked for or fit, and tell what memory it takes."""
     readout = recipe.readout
-    assert isinstance(readout, AttentiveConfig | LinearConfig)
+    assert isinstance(readout, BankConfig)
     in_bf16 = recipe.encoder.computes_in_bf16(on_gpu=rank_info.device.type == "cuda")
     width_bytes = 2 if in_bf16 else 4
-    of_activations = activation_bytes(readout, encoder, recipe.micro_batch_size, width_bytes)
+    if isinstance(readout, DenseConfig):
+        of_activations = dense_bytes(readout, encoder, recipe.micro_batch_size)
+    else:
+        of_activations = activation_bytes(readout, encoder, recipe.micro_batch_size, width_bytes)
 
-    heads_at_once = readout.heads_at_once if isinstance(readout, AttentiveConfig) else None
+    heads_at_once = None if isinstance(readout, LinearConfig) else readout.heads_at_once
     if heads_at_once is None:
         of_head = sum(parameter.nbytes for parameter in network.parameters())
         heads_at_once = fitting_heads(num_heads, of_head, of_activations, rank_info.device)
@@ -155,7 +205,7 @@ def _plan(recipe: ProbeRecipe, train: SplitClips, rank_info: RankInfo) -> Traini
     batch, micro_batch = recipe.global_batch_size, recipe.micro_batch_size
     check_batch(batch, micro_batch, rank_info.world_size)
     readout = recipe.readout
-    assert isinstance(readout, AttentiveConfig | LinearConfig)
+    assert isinstance(readout, BankConfig)
 
     num_clips = sum(size.num_clips for size in train.training_table.sizes())
     draws_per_epoch = recipe.draws_per_epoch(num_clips)
@@ -183,4 +233,8 @@ def _judge(
 ) -> Judge:
     views = cast("tuple[View, ...]", VIEWS[recipe.clips.view])
     source = clip_source(recipe, rank_info, encoder, split.table, augment=views[0])
+    if task.dense_truth:
+        return DenseJudge(
+            task=task.config, split=split, source=source, views=views, truth=task.dense_truth
+        )
     return Judge(task=task.config, split=split, source=source, views=views)

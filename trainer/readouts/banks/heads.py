@@ -11,9 +11,17 @@ from surgstream.shards.keyed_random import Purpose, hash64
 from surgstream.trainer.encoders.base import FrozenEncoder
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.readouts.banks.attentive import AttentivePooler, StackedLinear
-from surgstream.trainer.readouts.config import AttentiveConfig, LinearConfig
+from surgstream.trainer.readouts.config import (
+    AttentiveConfig,
+    BankConfig,
+    DenseDptConfig,
+    DenseLinearConfig,
+    LinearConfig,
+)
+from surgstream.trainer.readouts.dense.building import build_dense
+from surgstream.trainer.readouts.dense.heads import CopiedNetwork
+from surgstream.trainer.readouts.dense.inputs import LayerInputs, NormedInputs, four_layers
 
-BankConfig = AttentiveConfig | LinearConfig
 Example = tuple[Tensor, Tensor]
 """What some clips are encoded to, and what is true of them."""
 
@@ -71,20 +79,34 @@ class LinearHeads(nn.Module):
         return 2 * self.linear.weight[0].numel()
 
 
+Heads = AttentiveHeads | LinearHeads | CopiedNetwork
+
+
 def build_heads(
-    config: BankConfig, encoder: FrozenEncoder, num_outputs: int, *, seed: int
-) -> AttentiveHeads | LinearHeads:
+    config: BankConfig,
+    encoder: FrozenEncoder,
+    num_outputs: int,
+    *,
+    seed: int,
+    distances: tuple[float, float] | None = None,
+) -> Heads:
     """Build one copy of a head for an encoder, with the weights that all heads of a bank begin with.
 
     Args:
         config: The readout.
         encoder: The encoder.
-        num_outputs: Classes, or 1 of numbers.
+        num_outputs: Classes, or 1 of numbers; of dense heads numbers a place.
         seed: The key of the weights.
+        distances: The nearest and the farthest that a head of depth can predict, in mm.
 
     Raises:
-        ModelError: The encoder's width cannot be divided into so many attention heads.
+        ModelError: The encoder's width cannot be divided into so many attention heads, or it has too few blocks.
     """
+    key = int(hash64(seed, Purpose.HEAD_INIT)) % 2**63
+    generator = torch.Generator().manual_seed(key)
+    if isinstance(config, DenseLinearConfig | DenseDptConfig):
+        return build_dense(config, encoder, num_outputs, distances, generator)
+
     if isinstance(config, LinearConfig):
         heads: AttentiveHeads | LinearHeads = LinearHeads(encoder.pooled_dim, num_outputs)
     else:
@@ -95,8 +117,7 @@ def build_heads(
             )
         heads = AttentiveHeads(config, encoder.embed_dim, num_outputs)
 
-    key = int(hash64(seed, Purpose.HEAD_INIT)) % 2**63
-    heads.initialise(torch.Generator().manual_seed(key))
+    heads.initialise(generator)
     return heads
 
 
@@ -188,6 +209,10 @@ def _normalised(rows: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
 
 def inputs_of(config: BankConfig, encoder: FrozenEncoder, device: torch.device) -> Inputs:
     """What the heads of a readout are fed with."""
+    if isinstance(config, DenseLinearConfig):
+        return NormedInputs(encoder.embed_dim, device)
+    if isinstance(config, DenseDptConfig):
+        return LayerInputs(four_layers(encoder.num_layers))
     if isinstance(config, LinearConfig):
         return PooledInputs(encoder.pooled_dim, device)
     return TokenInputs()

@@ -14,14 +14,19 @@ from surgstream.configs.files import write_atomically
 from surgstream.trainer.data.config import View
 from surgstream.trainer.data.source import ClipSource
 from surgstream.trainer.distributed import from_main
+from surgstream.trainer.evaluation.predictions.maps import PredictedMaps
 from surgstream.trainer.evaluation.predictions.stored import Predictions
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
 from surgstream.trainer.labelled.clips import SplitClips
-from surgstream.trainer.labelled.predicting import predict
+from surgstream.trainer.labelled.predicting import keep_predictions, predict
 from surgstream.trainer.labelled.scoring import main_metric
 
 GRID = "grid.json"
 TEST_ALL = "test_all.json"
+
+
+Predicted = Predictions | PredictedMaps
+"""What a model has predicted for a split."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +50,7 @@ class Judge:
         encode: Callable[[Tensor], Tensor],
         models: Sequence[Callable[[Tensor], Tensor]],
         poll_stop: Callable[[], bool],
-    ) -> list[Predictions] | None:
+    ) -> list[Predicted] | None:
         """Predict all clips, shared by the ranks; collective.
 
         Args:
@@ -62,21 +67,33 @@ class Judge:
             return torch.cat([model(encoded) for model in models])
 
         collected = predict(self.split, self.source, self.views, scores, poll_stop)
-        return collected.gather() if collected else None
+        return [*collected.gather()] if collected else None
 
     def score(
-        self, predictions: Sequence[Predictions], counted: Sequence[bool]
+        self, predictions: Sequence[Predicted], counted: Sequence[bool]
     ) -> list[float | None]:
         """The main metric of each model, on every rank; None where it is undefined, or does not count. Collective."""
 
         def scores() -> list[float | None]:
             found = [
-                main_metric(predicted, self.split, self.task) if counts else np.nan
+                self.main_metric(predicted) if counts else np.nan
                 for predicted, counts in zip(predictions, counted, strict=True)
             ]
             return [float(value) if np.isfinite(value) else None for value in found]
 
         return from_main(scores)
+
+    def main_metric(self, predicted: Predicted) -> float:
+        """The task's main metric of a model; NaN where it is undefined."""
+        assert isinstance(predicted, Predictions)
+        return main_metric(predicted, self.split, self.task)
+
+    def keep(
+        self, run_dir: Path, name: str, predicted: Predicted, about: Mapping[str, Any]
+    ) -> Path:
+        """Write what a model has predicted to the run's file of this name, whole or not at all; returns the file."""
+        assert isinstance(predicted, Predictions)
+        return keep_predictions(run_dir, name, predicted, about)
 
 
 def keep_json(run_dir: Path, name: str, content: Mapping[str, Any]) -> None:

@@ -7,7 +7,12 @@ import torch
 from surgstream.trainer.encoders.base import FrozenEncoder
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.readouts.banks.bank import HeadBank
-from surgstream.trainer.readouts.config import AttentiveConfig, LinearConfig
+from surgstream.trainer.readouts.config import (
+    AttentiveConfig,
+    DenseConfig,
+    DenseLinearConfig,
+    LinearConfig,
+)
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +23,9 @@ _FREE_SHARE = 0.8
 
 _COPIES = 4
 """Weights, gradients and both moments."""
+
+_MAPS_OF_LOSS = 24
+"""Maps of the size of the input that losses keep of an image."""
 
 
 def activation_bytes(
@@ -44,6 +52,23 @@ def activation_bytes(
     of_query = norms + 2 * width_bytes
     per_token = encoder.embed_dim * (config.self_blocks * of_block + of_query)
     return round(num_clips * encoder.grid.num_tokens * per_token)
+
+
+def dense_bytes(config: DenseConfig, encoder: FrozenEncoder, num_clips: int) -> int:
+    """Estimate the bytes that one dense head keeps of a micro-batch for its backward pass, its maps in fp32.
+
+    DPT keeps some twelve maps of `width` at 16 places a token, and as many a quarter and a sixteenth as large.
+
+    Args:
+        config: The readout.
+        encoder: The encoder.
+        num_clips: Clips of a micro-batch.
+    """
+    num_places = encoder.grid.num_tubes
+    of_pixels = 4 * _MAPS_OF_LOSS * num_clips * encoder.image_size**2
+    if isinstance(config, DenseLinearConfig):
+        return of_pixels + 4 * num_clips * num_places * encoder.embed_dim
+    return of_pixels + round(4 * num_clips * num_places * config.width * 12 * 16 * 4 / 3)
 
 
 def tell_memory(bank: HeadBank, of_activations: int) -> None:

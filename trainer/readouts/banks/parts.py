@@ -23,6 +23,7 @@ from surgstream.trainer.readouts.banks.judging import Judge
 from surgstream.trainer.readouts.banks.state import KeptHead
 from surgstream.trainer.readouts.banks.targets import Target
 from surgstream.trainer.readouts.config import ProbeRecipe
+from surgstream.trainer.readouts.dense.targets import DenseTarget
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,7 +56,7 @@ class Parts:
     metric: Metric
     encoder: FrozenEncoder
     inputs: Inputs
-    target: Target
+    target: Target | DenseTarget
     heads: Sequence[Head]
     bank: HeadBank
     optimizer: StackedAdamW

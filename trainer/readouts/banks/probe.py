@@ -19,6 +19,7 @@ from surgstream.trainer.engine.loop import Guards
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.errors import CheckpointError, EvaluationError
 from surgstream.trainer.labelled.clips import TaskClips
+from surgstream.trainer.labelled.pictures import truth_of_pixels
 from surgstream.trainer.readouts.banks.building import build_parts, clip_source, fresh_standing
 from surgstream.trainer.readouts.banks.choosing import history_from
 from surgstream.trainer.readouts.banks.parts import Parts, Standing
@@ -110,8 +111,8 @@ def _train_and_test(
         rank_info,
         parts.encoder,
         train.training_table,
-        augment=recipe.data.augment,
-        truth=train.truth,
+        augment="squash" if task.dense_truth else recipe.data.augment,
+        truth=truth_of_pixels(task, parts.encoder.image_size) if task.dense_truth else train.truth,
     )
     with source.open(
         order, global_batch_size=recipe.global_batch_size, start=standing.clips_seen

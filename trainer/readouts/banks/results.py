@@ -9,16 +9,15 @@ from safetensors.torch import save
 from torch import Tensor
 
 from surgstream.configs.files import write_atomically
-from surgstream.trainer.evaluation.predictions.stored import Predictions
-from surgstream.trainer.labelled.predicting import keep_predictions
 from surgstream.trainer.readouts.banks.choosing import history_to, on_the_edge
 from surgstream.trainer.readouts.banks.judging import (
     GRID,
     TEST_ALL,
+    Predicted,
     keep_json,
 )
 from surgstream.trainer.readouts.banks.parts import Parts, Standing
-from surgstream.trainer.readouts.config import AttentiveConfig, LinearConfig
+from surgstream.trainer.readouts.config import BankConfig
 from surgstream.trainer.runs.files import predictions_file
 
 log = logging.getLogger(__name__)
@@ -58,7 +57,7 @@ def warn_of_edge(parts: Parts, standing: Standing) -> None:
     """Warn where the best head lies on the edge of the grid. Rank 0 calls it."""
     choice = standing.choice(parts)
     readout = parts.recipe.readout
-    assert isinstance(readout, AttentiveConfig | LinearConfig)
+    assert isinstance(readout, BankConfig)
     sentence = choice and on_the_edge(parts.heads[choice.head], readout.grid)
     if sentence:
         log.warning("readout.grid: %s", sentence)
@@ -87,7 +86,7 @@ def models_to_test(parts: Parts, standing: Standing, scores_of_all: Scores) -> l
     return [chosen, scores_of_all] if parts.recipe.test_all else [chosen]
 
 
-def keep_test(parts: Parts, standing: Standing, predictions: list[Predictions]) -> None:
+def keep_test(parts: Parts, standing: Standing, predictions: list[Predicted]) -> None:
     """Score and write the test's predictions; collective.
 
     `best_on_test` is the best of the chosen head and of all heads at the end of the training, chosen by the test
@@ -109,11 +108,12 @@ def keep_test(parts: Parts, standing: Standing, predictions: list[Predictions]) 
     if parts.recipe.test_all:
         keep_json(parts.run_dir, TEST_ALL, _all_scores(parts, standing, head, scores))
     # The last to be written: where it is, the test was asked
-    path = keep_predictions(parts.run_dir, "test", predictions[0], about)
+    path = parts.test.keep(parts.run_dir, "test", predictions[0], about)
 
     shown = "undefined" if scores[0] is None else f"{scores[0]:.4f}"
     log.info("test: %s %s, by the head with %s", parts.task.main, shown, parts.heads[head])
-    place = f"--labels {parts.recipe.labels}" if parts.recipe.labels else ""
+    has_folder = parts.recipe.labels and not parts.task.layer
+    place = f"--labels {parts.recipe.labels}" if has_folder else ""
     place = place or f"--corpus {parts.recipe.data.corpus}"
     log.info("score it: surgstream evaluate %s %s %s", parts.recipe.task, path, place)
 

@@ -80,7 +80,7 @@ def target_of(train: SplitClips, smoothing: float) -> Target:
     """The target of a task; of numbers, mean and deviation are those of all training labels."""
     space = train.space
     if space.kind != "number":
-        return Target(kind=space.kind, num_outputs=len(space.classes), smoothing=smoothing)
+        return Target(kind=space.kind_of_rows, num_outputs=len(space.classes), smoothing=smoothing)
 
     truth = np.concatenate([train.rows(video).true.truth for video in train.videos])
     values = truth.astype(np.float64)

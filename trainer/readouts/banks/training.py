@@ -18,11 +18,9 @@ from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.distributed import all_gather, from_main
 from surgstream.trainer.engine.audit import AuditLog
 from surgstream.trainer.engine.loop import Guards
-from surgstream.trainer.evaluation.predictions.stored import Predictions
 from surgstream.trainer.host.names import node_name
-from surgstream.trainer.labelled.predicting import keep_predictions
 from surgstream.trainer.readouts.banks.choosing import Validation, choose
-from surgstream.trainer.readouts.banks.judging import Judge
+from surgstream.trainer.readouts.banks.judging import Judge, Predicted
 from surgstream.trainer.readouts.banks.parts import Parts, Standing
 from surgstream.trainer.readouts.banks.reporting import BankReports
 from surgstream.trainer.readouts.banks.results import keep_grid
@@ -131,7 +129,7 @@ class BankTrainer:
 
     def predict(
         self, judge: Judge, models: Sequence[Callable[[Tensor], Tensor]]
-    ) -> list[Predictions] | None:
+    ) -> list[Predicted] | None:
         """Predict a split, see `Judge.predict`; heads whose scores are not finite are dropped on all ranks."""
         self._sound = torch.ones_like(self.standing.alive)
         predictions = judge.predict(self.encode, models, self.poll_stop)
@@ -197,7 +195,7 @@ class BankTrainer:
             self._take(found, predictions)
         return True
 
-    def _take(self, found: list[float | None], predictions: list[Predictions]) -> None:
+    def _take(self, found: list[float | None], predictions: list[Predicted]) -> None:
         """Note the scores of a validation, and keep the best head where it is one of these."""
         parts, standing = self.parts, self.standing
         epoch = standing.clips_seen / parts.plan.draws_per_epoch
@@ -220,7 +218,8 @@ class BankTrainer:
         self.reports.write({f"val/{parts.task.main}": best})
         if is_new:
             about = {"split": "val", **parts.about(standing, choice.head)}
-            keep_predictions(parts.run_dir, "val", predictions[choice.head], about)
+            assert parts.val
+            parts.val.keep(parts.run_dir, "val", predictions[choice.head], about)
 
     def _keep_if_best(self, is_best: bool, head: int) -> None:
         if is_best:

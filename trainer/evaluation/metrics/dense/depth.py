@@ -3,9 +3,11 @@
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from surgstream.trainer.errors import MetricError
-from surgstream.trainer.evaluation.metrics.statistic import Floats
+
+Floats = npt.NDArray[np.float64]
 
 Scaling = Literal["metric", "median"]
 """Depth as predicted, in the unit of the truth; or times the number that makes the medians of each frame equal."""

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from surgstream.trainer.errors import MetricError
-from surgstream.trainer.evaluation.metrics.statistic import Floats
 
+Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 _NUM_THRESHOLDS = 256
