@@ -4,7 +4,6 @@ import io
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 Picture = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 """Values of a layer, (H, W)."""
@@ -19,6 +18,9 @@ def to_png(picture: Picture) -> bytes:
     Args:
         picture: 8 or 16 bits a pixel, (H, W).
     """
+    # Login nodes, which score classes and numbers, need not have it.
+    from PIL import Image
+
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(picture)).save(file, "PNG")
     return file.getvalue()
@@ -38,6 +40,8 @@ def from_png(data: bytes | memoryview, size: tuple[int, int], bits: int) -> Pict
     Raises:
         ValueError: It is something else; says what is expected.
     """
+    from PIL import Image
+
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             if image.size != size:

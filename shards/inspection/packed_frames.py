@@ -5,8 +5,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from surgstream.configs.errors import ConfigError
 from surgstream.shards.errors import CorruptSampleError
@@ -14,6 +13,9 @@ from surgstream.shards.format.index import read_rows
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.records import PackedVideo, Shard
 from surgstream.shards.storage.stores import Storage, read_range
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 GAP_FRAMES = 30
 """Most frames from one wanted frame to the next that are read in one request."""
@@ -159,7 +161,12 @@ def _near(numbers: Sequence[int], gap: int) -> Iterator[list[int]]:
         yield group
 
 
-def read_images(storage: Storage, placed: Placed, numbers: Sequence[int]) -> Iterator[Image.Image]:
+def read_images(
+    storage: Storage, placed: Placed, numbers: Sequence[int]
+) -> Iterator["Image.Image"]:
     """Read frames as `read_frames` does, and decode them; RGB."""
+    # Login nodes, which look at no picture, need not have it.
+    from PIL import Image
+
     for data in read_frames(storage, placed, numbers):
         yield Image.open(io.BytesIO(data)).convert("RGB")

@@ -1,12 +1,14 @@
 """The packed frames that pictures are of, for people to look at."""
 
 from functools import cached_property
-
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.inspection.packed_frames import Placed, all_videos, read_images
 from surgstream.shards.storage.base import Storage
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 class Frames:
@@ -21,7 +23,7 @@ class Frames:
         self._corpus = corpus
         self._dataset = dataset
 
-    def read(self, video: str, frame: int) -> Image.Image:
+    def read(self, video: str, frame: int) -> "Image.Image":
         """Read a frame, RGB, by its number in the video.
 
         Raises:

@@ -5,15 +5,17 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, ScoredVideo
 from surgstream.trainer.evaluation.metrics.statistic import Floats, nan_mean
 from surgstream.trainer.evaluation.report.ribbons import colour
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 NUM_EACH = 2
 """Images of each of worst, middle and best."""
@@ -51,7 +53,7 @@ class Shown:
     why: str
     video: str
     second: float
-    frame: Image.Image
+    frame: "Image.Image"
     truth: Picture
     predicted: Mapping[str, tuple[Picture, str]]
 
@@ -141,6 +143,9 @@ def _line(image: Shown, cells: Sequence[str], more: str) -> str:
 
 
 def _figure(pixels: Picture, text: str) -> str:
+    # Login nodes, which score classes and numbers, need not have it.
+    from PIL import Image
+
     image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
     if image.width > WIDTH:
         image = image.resize((WIDTH, max(1, round(image.height * WIDTH / image.width))))
