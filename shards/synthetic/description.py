@@ -30,8 +30,9 @@ Made by `surgstream synth {command}`.
 
 `corpus.yaml` has the operations, to train on; it holds the last of each dataset out. `evaluate.yaml` has all videos, to
 judge by, with the layers `mask` and `depth`: `surgstream pack evaluate.yaml SHARDS`. Tasks are `synth_phases`,
-`synth_triplets`, `synth_actions` and `synth_skill`, which are made for `--times 8`; their test videos are among those
-that `corpus.yaml` holds out, or in none of its datasets.
+`synth_triplets`, `synth_actions` and `synth_skill`, and of pixels `synth_masks`, `synth_instruments` and `synth_depth`.
+They are made for `--times 8`; their test videos are among those that `corpus.yaml` holds out, or in none of its
+datasets.
 
 In each dataset's folder:
 

@@ -156,7 +156,7 @@ def test_the_readme_tells_of_every_dataset_and_task() -> None:
     page = readme(plan(config), config)
     for dataset in (*DATASETS, *EXERCISES):
         assert f"| {dataset.name} | {2 * dataset.num_videos} |" in page
-    assert all(f"`{path.stem}`" in page for path in TASKS) and len(TASKS) == 4
+    assert all(f"`{path.stem}`" in page for path in TASKS) and len(TASKS) == 7
 
 
 def expanded(patterns: Iterable[str]) -> list[str]:
