@@ -48,6 +48,7 @@ class Corpora:
             addresses: Folders, or `s3://` addresses.
         """
         self._addresses = addresses
+        self._sha256: dict[str, str] = {}
 
     @cached_property
     def _found(self) -> dict[str, dict[str, frozenset[str]]]:
@@ -55,7 +56,9 @@ class Corpora:
         found = {}
         for address in self._addresses:
             videos: dict[str, set[str]] = {}
-            for shard in self._manifest(address).shards():
+            manifest = ManifestFile.load(open_storage(address))
+            self._sha256[address] = manifest.sha256
+            for shard in manifest.shards():
                 videos.setdefault(shard.dataset, set()).update(video.id for video in shard.videos)
             found[address] = {dataset: frozenset(ids) for dataset, ids in videos.items()}
         return found
@@ -75,11 +78,8 @@ class Corpora:
         raise ConfigError(f"no corpus has the dataset {task.dataset}")
 
     def sha256(self, address: str) -> str:
-        """SHA-256 of the manifest of one of them."""
-        return self._manifest(address).sha256
-
-    def _manifest(self, address: str) -> ManifestFile:
-        return ManifestFile.load(open_storage(address))
+        """SHA-256 of the manifest of one that `of` has found."""
+        return self._sha256[address]
 
 
 def open_task_data(word: str, corpora: Corpora, labels: str | None) -> TaskData:
