@@ -48,7 +48,7 @@ class Job:
         wait_for(lambda: moment() or self.state in ("FAILED", "CANCELLED"))
         assert moment(), self.log
 
-    def ends(self, state: str, timeout: float = 300.0) -> str:
+    def ends(self, state: str, timeout: float = 120.0) -> str:
         """Wait for the end, which must be this one; returns the log."""
         ended = self.cluster.wait(self.id, timeout=timeout)
         assert ended["JobState"] == state, self.log

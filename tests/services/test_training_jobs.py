@@ -122,7 +122,7 @@ def test_the_end_of_its_time_saves_and_requeues_and_the_same_command_finishes(
 
 def test_a_requeue_from_outside(cluster: Cluster, corpora: Corpora, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    job = Job(cluster, corpora, run_dir, *LONG)
+    job = Job(cluster, corpora, run_dir, *LONG, "max_steps=60")
     job.when(reported(run_dir, 6))
     cluster.requeue(job.id)
     job.ends("COMPLETED")
