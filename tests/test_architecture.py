@@ -87,7 +87,8 @@ MAY_IMPORT = {
         "trainer.data", "trainer.distributed", "trainer.evaluation", "trainer.labelled", "trainer.runs.files",
     ),
     "trainer.encoders": (
-        "trainer.errors", "trainer.batch", "trainer.models", "trainer.export.folder", "trainer.runs.files",
+        "trainer.errors", "trainer.batch", "trainer.distributed", "trainer.models", "trainer.export.folder",
+        "trainer.runs.costs", "trainer.runs.files",
         "trainer.engine.checkpoint_files", "trainer.engine.selection", "trainer.engine.stored_tensors",
         "trainer.encoders",
     ),
@@ -109,7 +110,7 @@ MAY_IMPORT = {
         "shards.keyed_random", "shards.order", "shards.progress", "shards.reading.locations", "shards.storage.durable",
         "trainer.errors", "trainer.batch", "trainer.data", "trainer.distributed", "trainer.encoders", "trainer.engine",
         "trainer.evaluation", "trainer.host.names", "trainer.labelled", "trainer.lineage", "trainer.models",
-        "trainer.readouts", "trainer.runs.files", "trainer.session",
+        "trainer.readouts", "trainer.runs.costs", "trainer.runs.files", "trainer.session",
         "shards.format.png",
     ),
     "trainer.probing": (
@@ -124,7 +125,7 @@ MAY_IMPORT = {
         "shards.format.manifest", "shards.order.sequence", "shards.storage", "trainer.errors", "trainer.config",
         "trainer.model_sizes", "trainer.encoders.config", "trainer.engine.checkpoint_files", "trainer.evaluation",
         "trainer.lineage",
-        "trainer.readouts.config", "trainer.runs.files", "trainer.runs.growth", "trainer.suite",
+        "trainer.readouts.config", "trainer.runs.costs", "trainer.runs.files", "trainer.runs.growth", "trainer.suite",
     ),
     "trainer.engine": (
         "shards.progress", "shards.storage.durable", "trainer.errors", "trainer.batch", "trainer.distributed",

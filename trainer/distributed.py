@@ -2,6 +2,7 @@
 
 import logging
 import os
+import platform
 import re
 import subprocess
 import time
@@ -58,6 +59,13 @@ class RankInfo:
         if torch.cuda.device_count() == 1:
             return torch.device("cuda", 0)
         return torch.device("cuda", self.local_rank)
+
+    @property
+    def device_name(self) -> str:
+        """What the device is, as its maker calls it."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name(self.device)
+        return platform.processor() or platform.machine()
 
     @property
     def is_main(self) -> bool:

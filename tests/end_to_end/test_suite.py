@@ -1,6 +1,5 @@
 """A suite by its command, in processes of its own, and what SIGKILL leaves of it."""
 
-import json
 import os
 import signal
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from surgstream.trainer.runs.costs import Start, read_starts
 from tests.trainer.suite.made_up import MadeUp, make
 
 pytestmark = pytest.mark.slow
@@ -44,9 +44,9 @@ def suite(made: MadeUp, *more: str) -> list[str]:
     ]
 
 
-def seconds_of_cells(made: MadeUp) -> dict[str, float]:
-    records = sorted(made.places.out.glob("cells/*/cell.json"))
-    return {path.parent.name: json.loads(path.read_text())["seconds"] for path in records}
+def starts_of_cells(made: MadeUp) -> dict[str, list[Start]]:
+    """What each start cost that ended by itself."""
+    return {path.name: [*read_starts(path)] for path in sorted(made.places.out.glob("cells/*"))}
 
 
 def predicted(made: MadeUp) -> dict[Path, int]:
@@ -77,10 +77,11 @@ def test_a_suite_that_is_killed_repeats_no_finished_cell(made: MadeUp) -> None:
     for name in ("table.md", "table.tex", "report.html", "results/phases-probe_ridge.json"):
         assert (made.places.out / name).exists()
 
-    seconds = seconds_of_cells(made)
+    starts = starts_of_cells(made)
+    assert all(starts.values()) and "ms a frame" in (made.places.out / "report.html").read_text()
     again = subprocess.run(suite(made), capture_output=True, text=True, timeout=300)
     assert again.returncode == 0 and "[1/" not in again.stderr
-    assert seconds_of_cells(made) == seconds and predicted(made) == after
+    assert starts_of_cells(made) == starts and predicted(made) == after
 
 
 def test_a_cell_that_fails_is_a_reason_and_harms_no_other(made: MadeUp) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.distributed import RankInfo, broadcast, from_main
+from surgstream.trainer.encoders.latency import measure_passes
 from surgstream.trainer.engine.checkpoint import load_parameters
 from surgstream.trainer.engine.checkpoint_files import damage
 from surgstream.trainer.engine.periodic import evaluating
@@ -25,6 +26,7 @@ from surgstream.trainer.lineage.verdict import LEAKS
 from surgstream.trainer.networks import build_objective
 from surgstream.trainer.objectives.base import Objective
 from surgstream.trainer.objectives.supervised import Supervised
+from surgstream.trainer.runs.costs import write_encoder_cost
 from surgstream.trainer.runs.files import (
     CHECKPOINTS,
     checkpoint_name,
@@ -94,6 +96,8 @@ class FinalTest:
             return True
 
         objective = self._load()
+        if self.rank_info.is_main:
+            self._keep_cost(objective)
         about = self._about()
         for split in filter(None, (self.task.val, self.task.test)):
             value = self._predict(objective, split, about, poll_stop)
@@ -128,6 +132,18 @@ class FinalTest:
         with torch.no_grad():
             broadcast(objective.parameters())
         return objective
+
+    def _keep_cost(self, objective: Supervised) -> None:
+        encoder = objective.config.encoder
+        with evaluating(objective), self._autocast():
+            cost = measure_passes(
+                objective.scores,
+                objective.encoder,
+                encoder.num_frames,
+                encoder.image_size,
+                self.rank_info,
+            )
+        write_encoder_cost(Path(self.config.run_dir), cost)
 
     def _predict(
         self, objective: Supervised, split: SplitClips, about: dict[str, Any], poll_stop: PollStop

@@ -12,6 +12,7 @@ from surgstream.configs.errors import ConfigError
 from surgstream.trainer.distributed import RankInfo, all_gather, barrier, from_main
 from surgstream.trainer.encoders.base import FrozenEncoder
 from surgstream.trainer.encoders.choice import load_frozen
+from surgstream.trainer.encoders.latency import measure_cost
 from surgstream.trainer.engine.loop import Guards
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
 from surgstream.trainer.evaluation.tasks.loading import label_space
@@ -26,6 +27,7 @@ from surgstream.trainer.readouts.config import KnnConfig, ProbeRecipe, RidgeConf
 from surgstream.trainer.readouts.fitted import fit_and_test
 from surgstream.trainer.readouts.sequences import TemporalGrid
 from surgstream.trainer.readouts.tested import check_results, is_tested
+from surgstream.trainer.runs.costs import write_encoder_cost
 from surgstream.trainer.runs.files import REQUEUE, tests_in, write_mark
 
 log = logging.getLogger(__name__)
@@ -166,6 +168,8 @@ def _run(
     barrier()
 
     run_dir = Path(recipe.run_dir)
+    if rank_info.is_main:
+        write_encoder_cost(run_dir, measure_cost(extraction.runner, rank_info))
     about = _about(recipe, extraction, task) | ({LEAKS: leaks} if leaks else {})
     readout = recipe.readout
     if isinstance(readout, TemporalConfig):

@@ -126,16 +126,12 @@ def prepare_run_dir(config: RunConfig, rank_info: RankInfo, progress: Progress) 
 
 def environment(rank_info: RankInfo) -> dict[str, object]:
     """Record hardware and versions, for later readers of the run."""
-    if rank_info.device.type == "cuda":
-        device = torch.cuda.get_device_name()
-    else:
-        device = platform.processor() or platform.machine()
     packages = sorted((found.name, found.version) for found in distributions())
 
     return {
         "host": node_name(),
         "world_size": rank_info.world_size,
-        "device": device,
+        "device": rank_info.device_name,
         "cpus": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         "cuda": torch.version.cuda,

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from surgstream.trainer.joining import join
 from surgstream.trainer.runs.files import stacks_file
 from surgstream.trainer.session.directory import owned_run
 from surgstream.trainer.session.log import configure_logging
+from surgstream.trainer.session.meter import Meter
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +80,7 @@ def session(
         OwnedError: Another run is in the directory.
         DistributedError: The ranks could not meet.
     """
+    began = time.monotonic()
     launcher = os.getppid()
     # Before the watchdog, which chains SIGUSR2 on to the handler that it finds.
     profile = SignalFlag(signal.SIGUSR2)
@@ -103,6 +106,7 @@ def session(
         if not rank_info.is_main:
             watchdog.write_to(stacks_file(run_dir, rank_info.rank))
         watchdog.beat()
+        meter = Meter(rank_info, began)
 
         def make_guards() -> Guards:
             return Guards(
@@ -113,6 +117,7 @@ def session(
             )
 
         yield Session(rank_info=rank_info, make_guards=make_guards)
+        meter.keep(run_dir)
         leave()
 
 

@@ -6,12 +6,12 @@ from html import escape
 from pathlib import Path
 
 from surgstream.trainer.evaluation.report.document import whole_page
-from surgstream.trainer.evaluation.report.numbers import NOTHING, counted, facts
+from surgstream.trainer.evaluation.report.numbers import facts
 from surgstream.trainer.evaluation.report.page import draw_sections
 from surgstream.trainer.suite.config import SuiteConfig
+from surgstream.trainer.suite.costs import draw_costs
 from surgstream.trainer.suite.grids import draw_grid
 from surgstream.trainer.suite.growth import draw_labels, draw_pretraining, spent_on
-from surgstream.trainer.suite.running import read_cell
 from surgstream.trainer.suite.scoring import Entry
 from surgstream.trainer.suite.table import (
     HOW_TO_READ,
@@ -49,7 +49,7 @@ def draw_page(suite: SuiteConfig, entries: Sequence[Entry], out: Path) -> str:
         _list("", [*suite.notes, *reasons(entries)]),
         _list("Caveats of published values", list(caveats(entries))),
         _curves(entries),
-        _costs(entries, out),
+        draw_costs(entries, out),
         *(_section(entry, out) for entry in entries),
     ]
     return whole_page(suite.title, "".join(parts))
@@ -110,43 +110,13 @@ def _list(title: str, texts: Sequence[str]) -> str:
     return f'{head}<ul class="soft">{"".join(f"<li>{escape(text)}</li>" for text in texts)}</ul>\n'
 
 
-def _costs(entries: Sequence[Entry], out: Path) -> str:
-    """The time that the runs of each line took."""
-    names = encoders(entries)
-    lines = [
-        "<tr><th>hours</th>" + "".join(f"<th>{escape(name)}</th>" for name in names) + "</tr>\n"
-    ]
-    for entry in entries:
-        cells = []
-        for name in names:
-            hours = [
-                read_cell(cell, out).seconds / 3600
-                for cell in entry.cells
-                if cell.model.name == name and cell.key
-            ]
-            text = (
-                f"{sum(hours):.3g}<small>{counted(len(hours), 'run')}</small>"
-                if any(hours)
-                else NOTHING
-            )
-            cells.append(f"<td>{text}</td>")
-        lines.append(
-            f"<tr><td>{escape(title_of(entry))}, {escape(entry.protocol)}</td>{''.join(cells)}</tr>\n"
-        )
-    said = "Wall time of all seeds, from start to end of each run that was not killed."
-    return (
-        f'<h2>Cost</h2>\n<div class="scroll"><table>\n{"".join(lines)}</table></div>\n'
-        f'<p class="soft">{said}</p>\n'
-    )
-
-
 def _section(entry: Entry, out: Path) -> str:
     """Everything about a task under a protocol, folded away."""
     head = f'<h2 id="{_anchor(entry)}">{escape(title_of(entry))} <small>{escape(entry.protocol)}</small></h2>\n'
     if entry.result is None or entry.space is None:
         return head + _list("", [": ".join(filter(None, each)) for each in entry.reasons.items()])
 
-    sections = draw_sections(entry.result, entry.videos, entry.space)
+    sections = draw_sections(entry.result, entry.videos, entry.space, entry.pictures)
     return (
         f"{head}<p>{escape(facts(entry.result))}.</p>\n{_grids(entry, out)}"
         f"<details><summary>scores, comparisons, cases</summary>\n{sections}</details>\n"

@@ -5,7 +5,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -32,14 +31,10 @@ class Record:
         state: How its last start ended; `running` where it has not, or was killed; `not possible` where something is
             missing that no start can do without.
         reason: Why it failed or stopped.
-        seconds: The time that all starts took which have ended.
-        processes: How many processes it ran on.
     """
 
     state: Literal["new", "running", "done", "stopped", "failed", "not possible"] = "new"
     reason: str = ""
-    seconds: float = 0.0
-    processes: int = 1
 
 
 def read_cell(cell: Cell, out: Path) -> Record:
@@ -70,9 +65,8 @@ def run_cell(cell: Cell, out: Path, processes: int) -> Record:
     Returns:
         How it ended.
     """
-    before = read_cell(cell, out)
     if cell.predictions(out):
-        return before
+        return read_cell(cell, out)
 
     folder = cell.folder(out)
     folder.mkdir(parents=True, exist_ok=True)
@@ -82,15 +76,11 @@ def run_cell(cell: Cell, out: Path, processes: int) -> Record:
         if cell.predictions(out):
             return read_cell(cell, out)
 
-        write_record(
-            cell, out, Record(state="running", seconds=before.seconds, processes=processes)
-        )
-        began = time.monotonic()
+        write_record(cell, out, Record(state="running"))
         status = _run(command_line(cell, out, processes), output)
-        seconds = before.seconds + time.monotonic() - began
 
     state, reason = _ended(cell, out, status)
-    record = Record(state=state, reason=reason, seconds=seconds, processes=processes)
+    record = Record(state=state, reason=reason)
     write_record(cell, out, record)
     return record
 

@@ -8,7 +8,9 @@ from surgstream.configs.errors import SurgstreamError
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.evaluation.asking import ask, packed_by_presets, training_rows
 from surgstream.trainer.evaluation.comparing import compare_models
+from surgstream.trainer.evaluation.dense.frames import Frames
 from surgstream.trainer.evaluation.dense.truth import dense_truth_of
+from surgstream.trainer.evaluation.gallery import draw_gallery
 from surgstream.trainer.evaluation.metrics.catalogue import find_metric
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
 from surgstream.trainer.evaluation.predictions.common import on_common_rows
@@ -35,6 +37,7 @@ class Entry:
         result: Scores of the encoders that have any; None where none has, or they cannot be scored.
         videos: Their videos, of several seeds those of the first, by the encoder's name.
         space: What labels there are; None like `result`.
+        pictures: Of masks and depth what was predicted for some frames, as HTML; else empty.
         best: The encoder that is better than every other by the paired test, corrected for their number; empty where
             none is, or where there is but one.
         reasons: Why an encoder has no score, by its name, and a sentence for all of them under the empty name.
@@ -47,6 +50,7 @@ class Entry:
     result: Result | None = None
     videos: dict[str, Videos] = field(default_factory=dict)
     space: LabelSpace | None = None
+    pictures: str = ""
     best: str = ""
     reasons: dict[str, str] = field(default_factory=dict)
 
@@ -99,7 +103,8 @@ def _scored(entry: Entry, places: Places) -> Entry:
     data = entry.cells[0].data
     task = find_task(entry.task)
     space = label_space(task)
-    labels = open_labels(task, places.labels, open_storage(data.corpus))
+    corpus = open_storage(data.corpus)
+    labels = open_labels(task, places.labels, corpus)
     dense_truth = dense_truth_of(task, space, labels)
     where = data.corpus if task.layer else places.labels or data.corpus
     asked = ask(task, labels, "test", where)
@@ -114,11 +119,15 @@ def _scored(entry: Entry, places: Places) -> Entry:
         packed_by=packed_by_presets(task, asked),
         dense_truth=dense_truth,
     )
+    pictures = ""
+    if dense_truth:
+        pictures = draw_gallery(result, models, files, dense_truth, Frames(corpus, task.dataset))
     return replace(
         entry,
         result=result,
         videos={model.name: model.seeds[0] for model in models},
         space=space,
+        pictures=pictures,
         best=_best(task, space, models, result),
     )
 

@@ -14,6 +14,8 @@ from surgstream.shards.order.sequence import Order
 from surgstream.trainer.data.metrics import LoaderMetrics
 from surgstream.trainer.distributed import RankInfo, barrier, broadcast, from_main
 from surgstream.trainer.encoders.base import FrozenEncoder
+from surgstream.trainer.encoders.latency import measure_cost
+from surgstream.trainer.encoders.running import Runner
 from surgstream.trainer.engine.checkpoint_files import newest_whole, read_progress
 from surgstream.trainer.engine.loop import Guards
 from surgstream.trainer.engine.schedules import Progress
@@ -33,6 +35,7 @@ from surgstream.trainer.readouts.banks.state import KeptHead, empty_like, load_t
 from surgstream.trainer.readouts.banks.training import BankTrainer, Feed
 from surgstream.trainer.readouts.config import ProbeRecipe
 from surgstream.trainer.readouts.tested import check_results
+from surgstream.trainer.runs.costs import write_encoder_cost
 from surgstream.trainer.runs.files import CHECKPOINTS, LOG
 from surgstream.trainer.session.directory import prepare_run_dir
 from surgstream.trainer.session.log import configure_logging
@@ -89,6 +92,8 @@ def train_bank(
         configure_logging(rank_info, run_dir / LOG)
         where = f"resuming from {checkpoint}" if checkpoint else "starting"
         log.info("%s: step %d of %d", where, standing.step, parts.plan.last_step)
+        runner = Runner(encoder, recipe.encoder, rank_info.device)
+        write_encoder_cost(run_dir, measure_cost(runner, rank_info))
 
     if from_main(lambda: is_tested(parts)):
         log.info("%s was tested, and its predictions stay as they are", run_dir)
