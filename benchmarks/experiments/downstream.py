@@ -18,13 +18,13 @@ from typing import Any
 from surgstream.benchmarks.support.harness import conditions
 from surgstream.configs.files import write_atomically
 from surgstream.trainer.evaluation.asking import ask, training_rows
+from surgstream.trainer.evaluation.predicted import read_models
 from surgstream.trainer.evaluation.predictions.yardsticks import CONSTANT, yardsticks
 from surgstream.trainer.evaluation.report.result import Result
 from surgstream.trainer.evaluation.scorer import Model
 from surgstream.trainer.evaluation.scoring import Truth, evaluate
 from surgstream.trainer.evaluation.tasks.loading import find_task, label_space
 from surgstream.trainer.evaluation.tasks.opening import open_labels
-from surgstream.trainer.suite.predicted import read_models
 
 TASKS = ("synth_phases", "synth_actions", "synth_triplets", "synth_skill")
 PROTOCOLS = {"finetuned": "finetune_tiny", "probed": "probe_tiny"}

@@ -11,13 +11,13 @@ from surgstream.trainer.evaluation.asking import ask, packed_by_presets, trainin
 from surgstream.trainer.evaluation.dense.frames import Frames
 from surgstream.trainer.evaluation.dense.truth import dense_truth_of
 from surgstream.trainer.evaluation.gallery import draw_gallery
+from surgstream.trainer.evaluation.predicted import read_models
 from surgstream.trainer.evaluation.report.page import draw_page
 from surgstream.trainer.evaluation.report.result import to_json
 from surgstream.trainer.evaluation.report.table import draw_table
 from surgstream.trainer.evaluation.scoring import Truth, evaluate
 from surgstream.trainer.evaluation.tasks.loading import label_space
 from surgstream.trainer.evaluation.tasks.opening import find_judged_task, open_labels
-from surgstream.trainer.suite.predicted import read_models
 
 
 def run(words: argparse.Namespace) -> int:

@@ -11,8 +11,7 @@ from surgstream.configs.files import write_atomically
 from surgstream.trainer.errors import EvaluationError
 from surgstream.trainer.evaluation.metrics.catalogue import find_metric
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
-
-GRID = "grid.json"
+from surgstream.trainer.runs.files import GRID
 
 
 @dataclass(frozen=True, kw_only=True)

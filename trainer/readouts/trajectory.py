@@ -22,9 +22,9 @@ from surgstream.trainer.evaluation.tasks.opening import find_judged_task
 from surgstream.trainer.lineage.judging import outcomes_folder
 from surgstream.trainer.readouts.config import ProbeRecipe
 from surgstream.trainer.readouts.curve import RANDOM_STEP, Curve, CurvePoint
-from surgstream.trainer.readouts.results import GRID
 from surgstream.trainer.runs.files import (
     CHECKPOINTS,
+    GRID,
     REQUEUE,
     checkpoint_name,
     checkpoints_in,

@@ -8,8 +8,7 @@ from typing import Any
 
 from surgstream.configs.files import read_text
 from surgstream.trainer.evaluation.report.numbers import NOTHING
-
-GRID = "grid.json"
+from surgstream.trainer.runs.files import GRID
 
 
 def draw_grid(run_dir: Path) -> str:

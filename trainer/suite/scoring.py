@@ -13,6 +13,7 @@ from surgstream.trainer.evaluation.dense.truth import dense_truth_of
 from surgstream.trainer.evaluation.gallery import draw_gallery
 from surgstream.trainer.evaluation.metrics.catalogue import find_metric
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
+from surgstream.trainer.evaluation.predicted import read_models
 from surgstream.trainer.evaluation.predictions.common import on_common_rows
 from surgstream.trainer.evaluation.report.result import Result
 from surgstream.trainer.evaluation.scorer import Model, Scorer
@@ -21,7 +22,6 @@ from surgstream.trainer.evaluation.tasks.config import TaskConfig
 from surgstream.trainer.evaluation.tasks.loading import find_task, label_space
 from surgstream.trainer.evaluation.tasks.opening import open_labels
 from surgstream.trainer.suite.cells import Cell, Places
-from surgstream.trainer.suite.predicted import read_models
 from surgstream.trainer.suite.running import read_cell
 
 

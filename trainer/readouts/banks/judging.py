@@ -21,7 +21,6 @@ from surgstream.trainer.labelled.clips import SplitClips
 from surgstream.trainer.labelled.predicting import keep_predictions, predict
 from surgstream.trainer.labelled.scoring import main_metric
 
-GRID = "grid.json"
 TEST_ALL = "test_all.json"
 
 

@@ -11,14 +11,13 @@ from torch import Tensor
 from surgstream.configs.files import write_atomically
 from surgstream.trainer.readouts.banks.choosing import history_to, on_the_edge
 from surgstream.trainer.readouts.banks.judging import (
-    GRID,
     TEST_ALL,
     Predicted,
     keep_json,
 )
 from surgstream.trainer.readouts.banks.parts import Parts, Standing
 from surgstream.trainer.readouts.config import BankConfig
-from surgstream.trainer.runs.files import predictions_file
+from surgstream.trainer.runs.files import GRID, predictions_file
 
 log = logging.getLogger(__name__)
 
