@@ -8,6 +8,7 @@ from surgstream.trainer.suite.scoring import Entry
 from surgstream.trainer.suite.table import (
     HOW_TO_READ,
     YARDSTICKS,
+    caveats,
     clean_part_of,
     encoders,
     marks_of,
@@ -40,31 +41,36 @@ def draw_latex(suite: SuiteConfig, entries: Sequence[Entry]) -> str:
     names = encoders(entries)
     heads = [
         "Task",
-        "Metric",
         *map(escaped, names),
         *(rf"\textit{{{escaped(name)}}}" for name in YARDSTICKS),
     ]
-    lines = [
-        "% \\usepackage{booktabs,xcolor}",
-        r"\begin{table*}",
-        r"\centering\small",
-        rf"\caption{{{escaped(suite.title)}. {escaped(HOW_TO_READ)}}}",
-        rf"\begin{{tabular}}{{ll{'c' * (len(heads) - 2)}}}",
-        r"\toprule",
-        f"{' & '.join(heads)} \\\\",
-        r"\midrule",
-        *(line for entry in entries for line in _lines(entry, names)),
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table*}",
-    ]
-    return "\n".join(lines) + "\n"
+    marks: list[str] = []
+    lines = [line for entry in entries for line in _lines(entry, names, marks)]
+    return "\n".join(
+        [
+            "% \\usepackage{booktabs,xcolor}",
+            r"\begin{table*}",
+            r"\centering\small",
+            rf"\caption{{{escaped(suite.title)}. {escaped(HOW_TO_READ)}}}",
+            rf"\begin{{tabular}}{{l{'c' * (len(heads) - 1)}}}",
+            r"\toprule",
+            f"{' & '.join(heads)} \\\\",
+            r"\midrule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            *_legend(marks, list(caveats(entries))),
+            r"\end{table*}",
+            "",
+        ]
+    )
 
 
-def _lines(entry: Entry, names: Sequence[str]) -> Iterator[str]:
-    task = escaped(f"{title_of(entry)} ({entry.protocol})")
-    cells = [_cell(entry, name) for name in (*names, *YARDSTICKS)]
-    yield f"{' & '.join([task, escaped(metric_of(entry)), *cells])} \\\\"
+def _lines(entry: Entry, names: Sequence[str], marks: list[str]) -> Iterator[str]:
+    about = escaped(f"{entry.protocol}: {metric_of(entry)}")
+    cells = [_cell(entry, name, marks) for name in (*names, *YARDSTICKS)]
+    task = rf"\shortstack[l]{{{escaped(title_of(entry))}\\{{\scriptsize {about}}}}}"
+    yield f"{' & '.join([task, *cells])} \\\\"
 
     if entry.result:
         for row, value in published_of(entry.result):
@@ -73,15 +79,28 @@ def _lines(entry: Entry, names: Sequence[str]) -> Iterator[str]:
             said = (
                 rf"\quad published: {escaped(row.model)}, {escaped(row.protocol)}: {value:g}{mark}"
             )
-            yield rf"\multicolumn{{{len(cells) + 2}}}{{l}}{{\textcolor{{gray}}{{{said}}}}} \\"
+            yield rf"\multicolumn{{{len(cells) + 1}}}{{l}}{{\textcolor{{gray}}{{{said}}}}} \\"
 
 
-def _cell(entry: Entry, name: str) -> str:
+def _cell(entry: Entry, name: str, marks: list[str]) -> str:
+    """A value over its interval, with the numbers of what a reader must know of it."""
     value, ends = value_of(entry, name)
     text = escaped(value)
     if name and name == entry.best:
         text = rf"\textbf{{{text}}}"
+
+    told = [*marks_of(entry, name), *filter(None, [clean_part_of(entry, name)])]
+    marks += [mark for mark in told if mark not in marks]
+    if told:
+        text += f"$^{{{','.join(str(marks.index(mark) + 1) for mark in sorted(told, key=marks.index))}}}$"
     if ends:
-        text += rf" {{\footnotesize {escaped(ends)}}}"
-    marks = "; ".join([*marks_of(entry, name), *filter(None, [clean_part_of(entry, name)])])
-    return text + (rf" {{\footnotesize ({escaped(marks)})}}" if marks else "")
+        text = rf"\shortstack{{{text}\\{{\scriptsize {escaped(ends)}}}}}"
+    return text
+
+
+def _legend(marks: Sequence[str], caveats: Sequence[str]) -> Iterator[str]:
+    """What the numbers behind values mean, and the letters behind published ones."""
+    numbered = [f"$^{{{number}}}$ {escaped(mark)}" for number, mark in enumerate(marks, 1)]
+    for said in (numbered, [escaped(caveat) for caveat in caveats]):
+        if said:
+            yield rf"\par\smallskip{{\footnotesize {'; '.join(said)}}}"

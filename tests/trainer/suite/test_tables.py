@@ -81,6 +81,7 @@ def test_a_line_has_values_yardsticks_and_reasons(made: MadeUp) -> None:
     latex = draw_latex(suite, [entry])
     assert r"Grey \& white: 50 \% of \_all\_" in latex and r"\textcolor{gray}" in latex
     assert latex.count(r"\begin") == latex.count(r"\end") == 2
+    assert "$^{1}$ 2 seeds" in latex and "a: Chosen on test." in latex
 
 
 def test_nothing_is_bold_where_there_are_too_few_videos(made: MadeUp) -> None:
@@ -173,7 +174,8 @@ def test_what_an_encoder_has_seen_stands_beside_its_value(made: MadeUp) -> None:
     page = draw_page(suite, [entry], made.places.out)
     _check_html(page)
     assert 'class="mark contaminated"' in page and "in pretraining/v_0017" in page
-    assert "contaminated 1 of 2; clean 1 video" in draw_latex(suite, [entry])
+    latex = draw_latex(suite, [entry])
+    assert "contaminated 1 of 2" in latex and "clean 1 video" in latex
 
 
 def test_latex_sees_nothing_in_a_name() -> None:
