@@ -139,9 +139,8 @@ def _sizes(size: str) -> EncoderSizes:
     config = EncoderConfig(size=size)  # type: ignore[arg-type]
     with torch.device("meta"):
         encoder = Encoder(config)
-    num_tokens = config.grid.num_tokens
-    flops = encoder.flops(num_tokens, backward=False)
-    return EncoderSizes(flops, num_tokens, encoder.shape.embed_dim)
+    flops = encoder.flops(config.grid.num_tokens, backward=False)
+    return EncoderSizes(flops, config.grid, encoder.shape.embed_dim)
 
 
 _OPEN = ("task=cholec80_phases", "weights=random", "data.corpus=shards")

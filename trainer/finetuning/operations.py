@@ -7,11 +7,20 @@ import torch
 
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.encoders.choice import load_frozen
+from surgstream.trainer.evaluation.tasks.loading import find_task, label_space
 from surgstream.trainer.labelled.config import VIEWS, TaskClipsConfig
+from surgstream.trainer.models.config import Grid
 from surgstream.trainer.objectives.choice import build_on_meta
 from surgstream.trainer.readouts.banks.choosing import heads_of
 from surgstream.trainer.readouts.banks.heads import AttentiveHeads
-from surgstream.trainer.readouts.config import AttentiveConfig, BankConfig, ProbeRecipe
+from surgstream.trainer.readouts.config import (
+    AttentiveConfig,
+    BankConfig,
+    DenseDptConfig,
+    ProbeRecipe,
+)
+from surgstream.trainer.readouts.dense.heads import CopiedNetwork, DensePyramid
+from surgstream.trainer.readouts.dense.targets import DenseTarget
 
 Rows = Mapping[str, int]
 """Labelled rows of `train`, `val` and `test`."""
@@ -23,12 +32,12 @@ class EncoderSizes:
 
     Attributes:
         flops: Operations of a forward pass of one clip.
-        num_tokens: Tokens of a clip, which attentive heads look at.
+        grid: Tokens of a clip along each axis, which heads look at.
         embed_dim: Their width.
     """
 
     flops: int
-    num_tokens: int
+    grid: Grid
     embed_dim: int
 
 
@@ -39,21 +48,17 @@ def recipe_flops(rows: Rows, recipe: ProbeRecipe) -> float:
         ModelError: It cannot be read.
     """
     encoder = load_frozen(recipe.weights, recipe.encoder, recipe.seed)
-    sizes = EncoderSizes(encoder.flops(), encoder.grid.num_tokens, encoder.embed_dim)
+    sizes = EncoderSizes(encoder.flops(), encoder.grid, encoder.embed_dim)
     if isinstance(recipe.readout, BankConfig):
         return probe_flops(rows, recipe, sizes)
     return feature_flops(rows, sizes)
 
 
 def probe_flops(rows: Rows, recipe: ProbeRecipe, encoder: EncoderSizes) -> float:
-    """Operations of a bank; of heads those of attentive ones, beside which linear ones are next to nothing."""
-    of_head, num_heads = 0, 0
-    if isinstance(recipe.readout, AttentiveConfig):
-        with torch.device("meta"):
-            head = AttentiveHeads(recipe.readout, encoder.embed_dim, 1)
-        of_head = head.flops(encoder.num_tokens)
-        num_heads = len(heads_of(recipe.readout.grid))
-
+    """Operations of a bank; linear heads are next to nothing beside an encoder."""
+    assert isinstance(recipe.readout, BankConfig)
+    of_head = _head_flops(recipe, encoder)
+    num_heads = len(heads_of(recipe.readout.grid))
     views = num_views(recipe.clips)
     trained = recipe.epochs * recipe.draws_per_epoch(rows["train"])
     validated = recipe.epochs / recipe.validate_every_epochs * rows["val"] * views
@@ -63,6 +68,23 @@ def probe_flops(rows: Rows, recipe: ProbeRecipe, encoder: EncoderSizes) -> float
         + validated * (encoder.flops + num_heads * of_head)
         + tested * (encoder.flops + (num_heads + 1) * of_head)
     )
+
+
+def _head_flops(recipe: ProbeRecipe, encoder: EncoderSizes) -> int:
+    """Operations of one attentive or DPT head's forward pass of one clip; 0 of others."""
+    readout, width = recipe.readout, encoder.embed_dim
+    if isinstance(readout, AttentiveConfig):
+        with torch.device("meta"):
+            head = AttentiveHeads(readout, width, 1)
+        return head.flops(encoder.grid.num_tokens)
+
+    if isinstance(readout, DenseDptConfig):
+        target = DenseTarget(space=label_space(find_task(recipe.task)))
+        with torch.device("meta"):
+            pyramid = DensePyramid(width, target.num_outputs, readout.layer_widths, readout.width)
+        copied = CopiedNetwork(pyramid, (4, 1, width, encoder.grid.rows, encoder.grid.columns))
+        return copied.flops(encoder.grid.num_tokens)
+    return 0
 
 
 def feature_flops(rows: Rows, encoder: EncoderSizes) -> float:
