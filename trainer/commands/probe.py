@@ -29,8 +29,9 @@ from surgstream.trainer.lineage.judging import (
 )
 from surgstream.trainer.lineage.verdict import to_json
 from surgstream.trainer.readouts import on_features
+from surgstream.trainer.readouts.bank_config import BankConfig
 from surgstream.trainer.readouts.banks.probe import train_bank
-from surgstream.trainer.readouts.config import BankConfig, ProbeRecipe
+from surgstream.trainer.readouts.config import ProbeRecipe
 from surgstream.trainer.readouts.trajectory import Trajectory, load_recipe
 from surgstream.trainer.runs.files import LOG
 from surgstream.trainer.session.directory import prepare_run_dir

@@ -9,9 +9,10 @@ from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.encoders.choice import load_frozen
 from surgstream.trainer.labelled.config import VIEWS, TaskClipsConfig
 from surgstream.trainer.objectives.choice import build_on_meta
+from surgstream.trainer.readouts.bank_config import AttentiveConfig, BankConfig
 from surgstream.trainer.readouts.banks.choosing import heads_of
 from surgstream.trainer.readouts.banks.heads import AttentiveHeads
-from surgstream.trainer.readouts.config import AttentiveConfig, BankConfig, ProbeRecipe
+from surgstream.trainer.readouts.config import ProbeRecipe
 
 Rows = Mapping[str, int]
 """Labelled rows of `train`, `val` and `test`."""
