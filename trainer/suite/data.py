@@ -15,7 +15,7 @@ from surgstream.trainer.evaluation.tasks.opening import find_judged_task, open_l
 
 _SHOWN = 3
 
-_ABOUT = ("title", "metrics", "other_metrics", "published", "caveats", "aliases", "notes")
+_ABOUT = ("title", "parts", "metrics", "other_metrics", "published", "caveats", "aliases", "notes")
 """What a task says of its results, and what decides no prediction."""
 
 

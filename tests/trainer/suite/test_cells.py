@@ -133,7 +133,12 @@ def test_an_epoch_has_as_many_clips_as_the_protocol_says(made: MadeUp) -> None:
 
 def test_what_a_task_says_of_results_decides_no_prediction(made: MadeUp) -> None:
     before = only(made.cells(suite_of(made.task()), PIXELS)).key
-    told = made.task(title="Another", notes=["So it is."], metrics=["image_accuracy", "edit"])
+    told = made.task(
+        title="Another",
+        notes=["So it is."],
+        metrics=["image_accuracy", "edit"],
+        parts={"six": {"videos": ["v6"]}},
+    )
     assert only(made.cells(suite_of(told), PIXELS)).key == before
     assert only(made.cells(suite_of(made.task(clip={"num_frames": 4})), PIXELS)).key != before
 
