@@ -47,6 +47,7 @@ class Purpose(IntEnum):
     HEAD_INIT = 24
     TEMPORAL = 25
     ONLINE_PROBE = 26
+    IMAGE_SCALE = 27
 
 
 def mix64(x: UInt64) -> UInt64:

@@ -171,7 +171,7 @@ LEAN = (
     "trainer.objectives.masking", "trainer.engine.schedules", "trainer.engine.checkpoint_files",
     "trainer.commands.order", "trainer.commands.status", "trainer.commands.status_page", "trainer.commands.describe",
     "trainer.commands.describe_table", "trainer.commands.leaks", "trainer.commands.evaluate", "trainer.suite",
-    "trainer.clip_tables", "trainer.estimates", "trainer.mixing", "trainer.model_sizes",
+    "trainer.clip_tables", "trainer.estimates", "trainer.mixing", "trainer.model_sizes", "trainer.readouts.bank_config",
 )  # fmt: skip
 
 

@@ -105,7 +105,7 @@ def judge(places: Places, way: str, word: str) -> dict[str, Any]:
     # What is compared is one metric; others would only take time.
     task = replace(task, metrics=(task.main,))
     space = label_space(task)
-    labels = open_labels(task, str(places.labels), None)
+    task, labels = open_labels(task, str(places.labels), None)
     asked = ask(task, labels, "test", str(places.labels))
     train = training_rows(task, labels)
     files = [

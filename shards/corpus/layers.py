@@ -5,7 +5,8 @@
       depth: {path: "depth/{video}", millimetres_per_unit: 0.01}
 
 A layer of a video is a lossless gray video of the same pictures, a folder of numbered images, or, where the video
-is a still image, one image. A folder may lack images, and a video all of a layer.
+is a still image, one image. A folder may lack images, and a video all of a layer. Where the parts of a release have
+their pictures in folders of other names, `path` is a list, and a video's layer is the first of these that is there.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ class LayerConfig:
     Attributes:
         path: A video, an image or a folder of numbered images, with `{video}` where the id goes, or the fields of an
             id. A glob as the last step of the path, such as `depth/{video}/*_depth.tiff`, chooses among the images.
+            Of a list the first path that is there counts, for each video by itself.
         millimetres_per_unit: Makes the layer one of distances: what a value of 1 means. Null for classes, whose
             values are kept as they are.
         image_fps: Numbers of a folder's images that pass in a second. Null where the images have the numbers of the
@@ -36,10 +38,15 @@ class LayerConfig:
 
     shorthand: ClassVar[str] = "path"
 
-    path: Anywhere
+    path: Anywhere | tuple[Anywhere, ...]
     millimetres_per_unit: Annotated[float, Range(1e-9, 1e6)] | None = None
     image_fps: Annotated[float, Range(0.001, 1e3)] | None = None
     first: Annotated[int, Range(0, 10**9)] = 0
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths to look at, in this order."""
+        return (self.path,) if isinstance(self.path, str) else self.path
 
     @property
     def values(self) -> Values:
@@ -49,9 +56,9 @@ class LayerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerSource:
-    """The layer of one video: its path or `s3://` address, which need not exist, and its settings."""
+    """The layer of one video: paths or `s3://` addresses, of which the first that is there counts, and its settings."""
 
-    location: str
+    locations: tuple[str, ...]
     config: LayerConfig
 
 
@@ -60,6 +67,8 @@ def problems(layers: Mapping[str, LayerConfig]) -> Iterator[str]:
     for name, layer in layers.items():
         if not is_layer(name):
             yield f"layers: expected a name of 1 to 32 characters of a-z 0-9 _, got {name!r}"
+        if not layer.paths:
+            yield f"layers.{name}.path: expected a path or a list of them, got none"
         if name == "depth" and layer.values == "classes":
             yield (
                 "layers.depth: expected millimetres_per_unit, what a value of 1 means, got none; "

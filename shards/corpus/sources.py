@@ -194,12 +194,14 @@ def _layers(
 ) -> dict[str, LayerSource]:
     """The layers of a video."""
     folders = dataset.image_fps is not None
-    patterns = {name: located(layer.path, root) for name, layer in dataset.layers.items()}
-    found = label_files(patterns, location, own_id, is_folder=folders)
-    return {
-        name: LayerSource(location=found[name], config=layer)
-        for name, layer in dataset.layers.items()
-    }
+    found = {}
+    for name, layer in dataset.layers.items():
+        locations = [
+            fill(located(path, root), location, is_folder=folders, video=own_id)
+            for path in layer.paths
+        ]
+        found[name] = LayerSource(locations=tuple(locations), config=layer)
+    return found
 
 
 def _locations(dataset: DatasetConfig, root: str, stores: Stores, *, where: str) -> Iterator[str]:

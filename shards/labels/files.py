@@ -18,6 +18,9 @@ from surgstream.shards.labels.values import LabelValues, Value
 from surgstream.shards.storage.addresses import join
 from surgstream.shards.storage.stores import Stores
 
+VIDEO = "{video}"
+"""Where the id of a video goes in the name of its file."""
+
 GROUP = "group"
 """The column of what a video belongs to, in a file of all videos."""
 
@@ -60,6 +63,28 @@ class LabelFiles:
             return video in self._videos()
         storage, name = self._stores.locate(self._location(self._name_of(video)))
         return storage.size(name) is not None
+
+    def videos(self) -> frozenset[str]:
+        """The ids of all videos with labels: those of their files, or of the rows of that of all videos.
+
+        Raises:
+            LabelError: The file of all videos is missing or malformed.
+            StorageError: A store fails, or the folder cannot be listed.
+        """
+        if self._config.per_video:
+            return frozenset(self._videos())
+
+        before, _, after = self._config.files.partition(VIDEO)
+        folder, _, _ = before.rpartition("/")
+        storage, below = self._stores.locate(self._location(folder) if folder else self._root)
+        top = f"{below}/" if below else ""
+        start = f"{top}{before.removeprefix(folder).removeprefix('/')}"
+        ids = (
+            name[len(start) : len(name) - len(after)]
+            for name in storage.sizes(below)
+            if name.startswith(start) and name.endswith(after)
+        )
+        return frozenset(id for id in ids if id and "/" not in id)
 
     def rows(self, video: str) -> TrueRows:
         """The labelled rows of a video, as they stand in its file; one at second 0 where a video has one label.
@@ -160,7 +185,7 @@ class LabelFiles:
 
     def _name_of(self, video: str) -> str:
         """The file of a video, below the root."""
-        return self._config.files.replace("{video}", video)
+        return self._config.files.replace(VIDEO, video)
 
     def _location(self, name: str) -> str:
         return join(self._root, name)

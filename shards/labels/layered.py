@@ -88,6 +88,10 @@ class LayerLabels:
         """Whether the corpus has a video."""
         return video in self._parts
 
+    def videos(self) -> frozenset[str]:
+        """The ids of the dataset's videos in the corpus."""
+        return frozenset(self._parts)
+
     def groups(self) -> dict[str, str]:
         """What videos belong to, which a corpus does not say."""
         return {}

@@ -47,6 +47,9 @@ class Labels(Protocol):
     def has(self, video: str) -> bool:
         """Whether there are labels of a video."""
 
+    def videos(self) -> frozenset[str]:
+        """The ids of all videos that there are labels of, or that might have some."""
+
     def groups(self) -> dict[str, str]:
         """What videos belong to, by id, where the source says it."""
 

@@ -253,12 +253,12 @@ def check_layers(videos: Iterable[tuple[str, Mapping[str, LayerSource]]], stores
             sought.setdefault((dataset, name), []).append(source)
 
     for (dataset, name), sources in sought.items():
-        there = ((source, find_place(source.location, stores)) for source in sources)
+        there = ((source, find_place(source.locations, stores)) for source in sources)
         found = next(((source, place) for source, place in there if place is not None), None)
         if found is None:
             raise ConfigError(
                 f"datasets: {dataset}: layers.{name}: expected it to be there for at least one of "
-                f"{len(sources)} videos, got none, such as {sources[0].location}; correct the "
+                f"{len(sources)} videos, got none, such as {sources[0].locations[0]}; correct the "
                 "path, or leave the layer out"
             )
         # A damaged file is the fault of its video alone, and told later.

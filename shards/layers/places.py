@@ -1,7 +1,7 @@
 """Where the layer of a video lies: in a video, in an image, or in a folder of numbered images; or nowhere."""
 
 import glob
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
@@ -29,11 +29,12 @@ class LayerPlace:
     version: str
 
 
-def find_place(location: str, stores: Stores) -> LayerPlace | None:
+def find_place(locations: Iterable[str], stores: Stores) -> LayerPlace | None:
     """Find the files of a layer of a video.
 
     Args:
-        location: A path or `s3://` address; its last step may be a glob of images.
+        locations: Paths or `s3://` addresses, of which the first that is there counts; the last step of each may be a
+            glob of images.
         stores: Where `s3://` addresses are read from.
 
     Returns:
@@ -42,6 +43,11 @@ def find_place(location: str, stores: Stores) -> LayerPlace | None:
     Raises:
         StorageError: A store fails.
     """
+    places = (_place(location, stores) for location in locations)
+    return next((place for place in places if place is not None), None)
+
+
+def _place(location: str, stores: Stores) -> LayerPlace | None:
     storage, name = stores.locate(location)
     path = PurePosixPath(name)
     is_image = path.suffix.lower() in SUFFIXES

@@ -168,7 +168,7 @@ def _layers(source: Source, stores: Stores) -> dict[str, FoundLayer]:
     """Find the layers that a video has."""
     found = {}
     for name, layer in source.layers.items():
-        place = find_place(layer.location, stores)
+        place = find_place(layer.locations, stores)
         if place is not None:
             found[name] = FoundLayer(place=place, config=layer.config)
     return found

@@ -77,6 +77,22 @@ def apart(
     )
 
 
+C3VD = (
+    *(f"cecum_{each}" for each in ("t1_a", "t1_b", "t2_a", "t2_b", "t2_c", "t3_a", "t4_a", "t4_b")),
+    "desc_t4_a",
+    *(f"sigmoid_{each}" for each in ("t1_a", "t2_a", "t3_a", "t3_b")),
+    *(f"trans_{each}" for each in ("t1_a", "t1_b", "t2_a", "t2_b", "t2_c", "t3_a", "t3_b", "t4_a", "t4_b")),
+)  # fmt: skip
+POLYPS = {
+    "CVC-300": 60,
+    "CVC-ClinicDB": 62,
+    "CVC-ColonDB": 380,
+    "ETIS-LaribPolypDB": 196,
+    "Kvasir": 100,
+}
+"""Test images of each set."""
+
+
 def evaluated() -> Trees:
     """What is evaluated on, none of it held out."""
     workflow, tests = m2cai16("M2CAI16-workflow")
@@ -116,6 +132,16 @@ def evaluated() -> Trees:
             )
             for name in names
         ],
+        "polyps": [
+            *numbered("Polyps/TrainDataset/image/cju{}.png", *range(900)),
+            *numbered("Polyps/TrainDataset/image/{}.png", *range(1, 551)),
+            *(
+                f"Polyps/TestDataset/{name}/images/{n}.png"
+                for name, count in POLYPS.items()
+                for n in range(1, count + 1)
+            ),
+        ],
+        "c3vd": [f"C3VD/{name}" for name in C3VD],
     }
     return {name: (names, []) for name, names in everything.items()}
 

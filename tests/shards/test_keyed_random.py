@@ -94,6 +94,7 @@ def test_purposes_keep_their_numbers() -> None:
         "HEAD_INIT": 24,
         "TEMPORAL": 25,
         "ONLINE_PROBE": 26,
+        "IMAGE_SCALE": 27,
     }
 
 

@@ -9,7 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from surgstream.configs.loading import load
 from surgstream.trainer.finetuning.operations import EncoderSizes, probe_flops
 from surgstream.trainer.models.config import Grid
-from surgstream.trainer.readouts.config import DenseDptConfig, ProbeRecipe
+from surgstream.trainer.readouts.bank_config import DenseDptConfig
+from surgstream.trainer.readouts.config import ProbeRecipe
 from surgstream.trainer.readouts.dense.heads import DensePyramid
 
 ROWS = {"train": 100, "val": 10, "test": 7}

@@ -25,7 +25,7 @@ def run(words: argparse.Namespace) -> int:
     task = find_judged_task(words.task)
     space = label_space(task)
     corpus = None if words.labels else open_storage(words.corpus)
-    labels = open_labels(task, words.labels, corpus)
+    task, labels = open_labels(task, words.labels, corpus)
     dense_truth = dense_truth_of(task, space, labels)
     where = words.labels or words.corpus
     asked = ask(task, labels, words.split, where)

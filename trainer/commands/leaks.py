@@ -14,6 +14,7 @@ from surgstream.shards.storage.stores import open_storage
 from surgstream.shards.workers import cores
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
 from surgstream.trainer.evaluation.tasks.opening import find_judged_task
+from surgstream.trainer.evaluation.tasks.resolving import resolve
 from surgstream.trainer.lineage.judging import JUDGED
 
 
@@ -23,7 +24,7 @@ def run(words: argparse.Namespace) -> int:
     Raises:
         LeakError: --fail-on-leak was given, and a training video shows what is judged by, or that was not compared.
     """
-    task = find_judged_task(words.task)
+    task = _with_ids(find_judged_task(words.task), words.train)
     compared = compare_splits(
         task, words.train, workers=words.workers or cores(), from_sources=words.from_sources
     )
@@ -33,6 +34,20 @@ def run(words: argparse.Namespace) -> int:
     if words.fail_on_leak:
         _fail_on_leak(task, compared)
     return 0
+
+
+def _with_ids(task: TaskConfig, corpus: str) -> TaskConfig:
+    """A task with the ids of its videos; here nobody names labels, so globs match the videos that are packed."""
+    if not task.has_globs:
+        return task
+    manifest = Manifest.load(open_storage(corpus))
+    ids = {
+        video.id
+        for shard in manifest.shards
+        if shard.dataset == task.dataset
+        for video in shard.videos
+    }
+    return resolve(task, ids, corpus)
 
 
 def compare_splits(

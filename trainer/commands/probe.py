@@ -9,6 +9,7 @@ from typing import Any
 
 from surgstream.configs.loading import load
 from surgstream.shards.order.sequence import check_batch
+from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.assembly import open_corpus
 from surgstream.trainer.device import tell_device
 from surgstream.trainer.distributed import RankInfo, from_main
@@ -16,7 +17,7 @@ from surgstream.trainer.encoders.base import FrozenEncoder
 from surgstream.trainer.encoders.choice import check_rate, load_frozen
 from surgstream.trainer.engine.loop import Guards
 from surgstream.trainer.engine.schedules import Progress
-from surgstream.trainer.evaluation.tasks.opening import find_judged_task
+from surgstream.trainer.evaluation.tasks.opening import find_judged_task, with_ids
 from surgstream.trainer.labelled.clips import TaskClips
 from surgstream.trainer.labelled.opening import open_task
 from surgstream.trainer.lineage.judging import (
@@ -28,8 +29,9 @@ from surgstream.trainer.lineage.judging import (
 )
 from surgstream.trainer.lineage.verdict import to_json
 from surgstream.trainer.readouts import on_features
+from surgstream.trainer.readouts.bank_config import BankConfig
 from surgstream.trainer.readouts.banks.probe import train_bank
-from surgstream.trainer.readouts.config import BankConfig, ProbeRecipe
+from surgstream.trainer.readouts.config import ProbeRecipe
 from surgstream.trainer.readouts.trajectory import Trajectory, load_recipe
 from surgstream.trainer.runs.files import LOG
 from surgstream.trainer.session.directory import prepare_run_dir
@@ -161,7 +163,8 @@ def _judged(recipe: ProbeRecipe) -> Mapping[str, Any]:
         EvaluationError: The encoder was trained on videos that it would be validated or tested on.
         SurgstreamError: See `judge_weights`.
     """
-    task = find_judged_task(recipe.task)
+    corpus = open_storage(recipe.data.corpus, recipe.data.s3)
+    task = with_ids(find_judged_task(recipe.task), recipe.labels, corpus)
     found = judge_weights(
         recipe.weights,
         task,

@@ -56,7 +56,7 @@ def _compare(scorer: Scorer, model: Model, other: Model, name: str) -> Compariso
     return compare(
         mean_of_seeds(ours),
         mean_of_seeds(theirs),
-        scorer.units,
+        scorer.units_of(name),
         higher_is_better=scorer.metrics[name].higher_is_better,
     )
 

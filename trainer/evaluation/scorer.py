@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from surgstream.trainer.evaluation.metrics.catalogue import find_metric
 from surgstream.trainer.evaluation.metrics.confusion import confusions
 from surgstream.trainer.evaluation.metrics.metric import Metric
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
 from surgstream.trainer.evaluation.metrics.statistic import Statistic, value_of
+from surgstream.trainer.evaluation.parts import scopes_of
 from surgstream.trainer.evaluation.predictions.yardsticks import is_constant
 from surgstream.trainer.evaluation.report.result import Row, RowKind, Value
 from surgstream.trainer.evaluation.report.warnings import OUTSIDE
@@ -51,7 +51,12 @@ class Model:
 
 
 class Scorer:
-    """Computes the metrics of a task for models over the same videos."""
+    """Computes the metrics of a task, over all videos and over parts of them, for models over the same videos.
+
+    Attributes:
+        metrics: The metrics by id, those of parts among them.
+        units: What is independent of each other among all videos.
+    """
 
     def __init__(self, task: TaskConfig, space: LabelSpace, videos: Videos) -> None:
         """Set the task.
@@ -63,18 +68,26 @@ class Scorer:
         """
         self._task = task
         self._space = space
-        self.metrics: dict[str, Metric] = {name: find_metric(name) for name in task.metrics}
         groups = {video.video: video.group for video in videos}
         self.units: Units = units_of(groups, task.name, task.version)
+        self._scopes = scopes_of(task, videos, self.units)
+        self.metrics: dict[str, Metric] = {
+            name: scope.metric for name, scope in self._scopes.items()
+        }
+
+    def units_of(self, name: str) -> Units:
+        """What is independent of each other among the videos of a metric."""
+        return self._scopes[name].units
 
     def statistics(self, name: str, seeds: Sequence[Videos]) -> list[Statistic]:
         """A metric of each seed; none where it needs scores, and labels alone were predicted."""
-        metric = self.metrics[name]
-        if metric.needs == "scores" and any(
+        scope = self._scopes[name]
+        seeds = [scope.of(videos) for videos in seeds]
+        if scope.metric.needs == "scores" and any(
             video.scores is None for videos in seeds for video in videos
         ):
             return []
-        return [metric.compute(videos, self._space) for videos in seeds]
+        return [scope.metric.compute(videos, self._space) for videos in seeds]
 
     def row(self, model: Model, kind: RowKind = "model") -> Row:
         """All metrics of a model with their intervals, and those of each video."""
@@ -85,7 +98,9 @@ class Scorer:
             if not found:
                 continue
 
-            values[name] = self._value(found)
+            values[name] = self._value(found, self.units_of(name))
+            if self._scopes[name].videos is not None:
+                continue  # a video by itself has the same in all parts
             each = mean_of_seeds(found).per_video
             for video, value in zip(model.seeds[0], () if each is None else each, strict=False):
                 per_video.setdefault(video.video, {})[name] = float(value)
@@ -114,14 +129,14 @@ class Scorer:
             return ()
         return tuple(map(tuple, confusions(videos, self._space).sum(0).tolist()))
 
-    def _value(self, seeds: Sequence[Statistic]) -> Value:
+    def _value(self, seeds: Sequence[Statistic], units: Units) -> Value:
         first = seeds[0]
         if len(seeds) == 1:
-            value = value_of(first, self.units.num_videos)
+            value = value_of(first, units.num_videos)
             spread = math.nan
-            found = interval(first, self.units)
+            found = interval(first, units)
         else:
-            over = over_seeds(seeds, self.units)
+            over = over_seeds(seeds, units)
             value, spread, found = over.mean, over.sd, over.interval
         return Value(
             value=value,
@@ -132,7 +147,7 @@ class Scorer:
             undefined=_undefined(seeds),
             per_class=mean_of_seeds(seeds).per_class,
             spread=spread,
-            seeds=tuple(value_of(seed, self.units.num_videos) for seed in seeds),
+            seeds=tuple(value_of(seed, units.num_videos) for seed in seeds),
         )
 
 

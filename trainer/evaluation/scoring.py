@@ -14,6 +14,7 @@ from surgstream.trainer.evaluation.dense.truth import DenseTruth
 from surgstream.trainer.evaluation.dense.yardsticks import dense_yardsticks
 from surgstream.trainer.evaluation.metrics.metric import Metric
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
+from surgstream.trainer.evaluation.parts import part_warnings, told_parts
 from surgstream.trainer.evaluation.predictions.common import on_common_rows
 from surgstream.trainer.evaluation.predictions.yardsticks import CONSTANT, yardsticks
 from surgstream.trainer.evaluation.remainder import compare_on_clean, remainder_of
@@ -94,14 +95,13 @@ def evaluate(
         labels=truth.where,
         labels_sha256=truth.sha256,
         rows=tuple(rows),
+        parts=told_parts(task, videos),
         comparisons=tuple(comparisons),
         published=task.published,
         caveats=task.caveats,
         packed_by=dict(packed_by or {}),
         notes=task.notes,
-        warnings=tuple(
-            warnings(rows, scorer.units, truth.split, has_train=truth.train is not None)
-        ),
+        warnings=(*_warnings(rows, scorer, truth), *part_warnings(task, videos)),
         versions=_versions(),
     )
 
@@ -160,6 +160,10 @@ def _marked(rows: Sequence[Row], main: str) -> list[Row]:
             row = dataclasses.replace(row, marks=(*row.marks, AS_CONSTANT))
         found.append(row)
     return found
+
+
+def _warnings(rows: Sequence[Row], scorer: Scorer, truth: Truth) -> Iterator[str]:
+    yield from warnings(rows, scorer.units, truth.split, has_train=truth.train is not None)
 
 
 def _versions() -> dict[str, str]:

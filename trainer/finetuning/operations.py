@@ -11,14 +11,10 @@ from surgstream.trainer.evaluation.tasks.loading import find_task, label_space
 from surgstream.trainer.labelled.config import VIEWS, TaskClipsConfig
 from surgstream.trainer.models.config import Grid
 from surgstream.trainer.objectives.choice import build_on_meta
+from surgstream.trainer.readouts.bank_config import AttentiveConfig, BankConfig, DenseDptConfig
 from surgstream.trainer.readouts.banks.choosing import heads_of
 from surgstream.trainer.readouts.banks.heads import AttentiveHeads
-from surgstream.trainer.readouts.config import (
-    AttentiveConfig,
-    BankConfig,
-    DenseDptConfig,
-    ProbeRecipe,
-)
+from surgstream.trainer.readouts.config import ProbeRecipe
 from surgstream.trainer.readouts.dense.heads import CopiedNetwork, DensePyramid
 from surgstream.trainer.readouts.dense.targets import DenseTarget
 

@@ -33,10 +33,5 @@ def open_task(
     task = find_judged_task(word)
     if not of_pixels:
         _ = label_space(task).kind_of_rows
-    return TaskClips(
-        task,
-        settings,
-        corpus,
-        open_labels(task, labels, corpus.storage),
-        num_frames=num_frames,
-    )
+    task, source = open_labels(task, labels, corpus.storage)
+    return TaskClips(task, settings, corpus, source, num_frames=num_frames)

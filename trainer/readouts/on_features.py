@@ -121,7 +121,7 @@ def _check_choice(readout: Any, task: TaskConfig) -> None:
         raise ConfigError(
             f"readout.{key}: expected one value or more, each once, got {list(values)}"
         )
-    if len(values) > 1 and not task.videos("val"):
+    if len(values) > 1 and not task.has_videos("val"):
         raise ConfigError(
             f"readout.{key}: expected one value, as {task.name} has no validation videos to choose by, "
             f"got {len(values)}"

@@ -98,7 +98,7 @@ class Trajectory:
 
     def __init__(self, recipe: ProbeRecipe, run: Path, rank_info: RankInfo) -> None:
         task = find_judged_task(recipe.task)
-        if not task.videos("val"):
+        if not task.has_videos("val"):
             raise ConfigError(
                 f"task: expected one with validation videos, as test videos are asked once, and not of "
                 f"every checkpoint, got {task.name}"

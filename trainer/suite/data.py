@@ -15,7 +15,7 @@ from surgstream.trainer.evaluation.tasks.opening import find_judged_task, open_l
 
 _SHOWN = 3
 
-_ABOUT = ("title", "metrics", "other_metrics", "published", "caveats", "aliases", "notes")
+_ABOUT = ("title", "parts", "metrics", "other_metrics", "published", "caveats", "aliases", "notes")
 """What a task says of its results, and what decides no prediction."""
 
 
@@ -67,15 +67,22 @@ class Corpora:
         """The address of the first corpus that has the task's dataset.
 
         Raises:
-            ConfigError: None has it, or videos of the task are not in it.
+            ConfigError: None has it.
             ManifestError: A corpus is missing or damaged.
             StorageError: A store fails.
         """
         for address, datasets in self._found.items():
             if task.dataset in datasets:
-                _check_videos(task, address, datasets[task.dataset])
                 return address
         raise ConfigError(f"no corpus has the dataset {task.dataset}")
+
+    def check(self, task: TaskConfig, address: str) -> None:
+        """Make sure that a corpus has all videos of a task, whose globs are resolved.
+
+        Raises:
+            ConfigError: Some are not in it.
+        """
+        _check_videos(task, address, self._found[address][task.dataset])
 
     def sha256(self, address: str) -> str:
         """SHA-256 of the manifest of one that `of` has found."""
@@ -97,12 +104,19 @@ def open_task_data(word: str, corpora: Corpora, labels: str | None) -> TaskData:
     try:
         task = find_judged_task(word)
         corpus = corpora.of(task)
-        num_rows, sha256 = _read_labels(task, labels, corpus)
+        if not task.has_globs:
+            corpora.check(task, corpus)
+        task, source = open_labels(task, labels, open_storage(corpus))
+        corpora.check(task, corpus)
+        num_rows = {
+            split: sum(len(source.rows(video).seconds) for video in task.videos(split))
+            for split in ("train", "val", "test")
+        }
     except SurgstreamError as error:
         return TaskData(missing=str(error))
 
     asked = {key: value for key, value in given(task) if key.partition(".")[0] not in _ABOUT}
-    identity = json.dumps([asked, corpora.sha256(corpus), sha256], sort_keys=True)
+    identity = json.dumps([asked, corpora.sha256(corpus), source.sha256], sort_keys=True)
     return TaskData(
         task=task,
         corpus=corpus,
@@ -120,13 +134,3 @@ def _check_videos(task: TaskConfig, address: str, packed: frozenset[str]) -> Non
             f"{address} lacks {len(lacking)} of the task's {len(wanted)} videos of {task.dataset}: "
             f"{', '.join(lacking[:_SHOWN])}{more}"
         )
-
-
-def _read_labels(task: TaskConfig, folder: str | None, corpus: str) -> tuple[dict[str, int], str]:
-    """The labelled rows of each split, and SHA-256 of all labels of its videos."""
-    labels = open_labels(task, folder, open_storage(corpus))
-    num_rows = {
-        split: sum(len(labels.rows(video).seconds) for video in task.videos(split))
-        for split in ("train", "val", "test")
-    }
-    return num_rows, labels.sha256

@@ -104,7 +104,7 @@ def _scored(entry: Entry, places: Places) -> Entry:
     task = find_task(entry.task)
     space = label_space(task)
     corpus = open_storage(data.corpus)
-    labels = open_labels(task, places.labels, corpus)
+    task, labels = open_labels(task, places.labels, corpus)
     dense_truth = dense_truth_of(task, space, labels)
     where = data.corpus if task.layer else places.labels or data.corpus
     asked = ask(task, labels, "test", where)
@@ -160,6 +160,6 @@ def _best(task: TaskConfig, space: LabelSpace, models: Sequence[Model], result: 
     common = iter(on_common_rows([videos for model in models for videos in model.seeds]))
     models = [replace(model, seeds=tuple(next(common) for _ in model.seeds)) for model in models]
     ordered = sorted(models, key=lambda model: model.name != first)
-    scorer = Scorer(replace(task, metrics=(task.main,)), space, ordered[0].seeds[0])
+    scorer = Scorer(replace(task, metrics=(task.main,), parts={}), space, ordered[0].seeds[0])
     comparisons = compare_models(scorer, ordered)
     return first if comparisons and all(each.says == "worse" for each in comparisons) else ""

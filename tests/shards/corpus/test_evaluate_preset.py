@@ -53,6 +53,9 @@ def test_videos_that_are_evaluated_on_have_the_ids_of_their_labels(tmp_path: Pat
         "aixsuture": "A0",
         "polypdiag": "clip_0",
         "sarrarp50": "video_01",
+        "polyps": "CVC-300_1",
+        "c3vd": "cecum_t1_a",
     }
+    assert {"TrainDataset_cju899", "TrainDataset_550", "Kvasir_1"} < set(ids["polyps"])
     assert {"video_47_1", "video_47_2"} < set(ids["sarrarp50"])
     assert {"workflow_video_27", "test_workflow_video_14"} < set(ids["m2cai16"])

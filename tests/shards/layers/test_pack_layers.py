@@ -331,6 +331,29 @@ def test_still_images(tmp_path: Path) -> None:
         assert own.missing == ("3",)
 
 
+def test_the_first_path_that_is_there_has_the_layer(tmp_path: Path) -> None:
+    """Of each video by itself."""
+    write_images(tmp_path / "images", range(3), lambda n, _: picture_of(n))
+    for folder, numbers in (("one", [0, 1]), ("two", [1, 2])):
+        added = 50 * (folder == "two")
+        write_images(tmp_path / folder, [n + added for n in numbers], numbered)
+        for n in numbers:
+            (tmp_path / folder / f"{n + added:05d}.png").rename(tmp_path / folder / f"{n:05d}.png")
+    dataset = {
+        "name": "d",
+        "videos": "images/*.png",
+        "stills": True,
+        "layers": {"mask": {"path": ["one/{stem}.png", "two/{video}.png"]}},
+    }
+    out = tmp_path / "out"
+    assert main([write_corpus(tmp_path, dataset), str(out)]) == 0
+    values = [picture.max() for picture in pictures_in(out, "mask").values() if picture is not None]
+    assert values == [1, 2, 53]
+
+    with pytest.raises(ConfigError, match=r"layers.mask.path: expected a path or a list of them"):
+        main([write_corpus(tmp_path, {**dataset, "layers": {"mask": {"path": []}}}), str(out)])
+
+
 def test_a_corpus_without_layers_is_packed_as_before(tmp_path: Path) -> None:
     """Every file is the same, but for those of layers beside it; and adding them packs no frame again."""
     write_sources(tmp_path, "a", "b")

@@ -14,8 +14,9 @@ from surgstream.shards.labels.values import LabelValues, Value
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.batch import ClipName
-from surgstream.trainer.evaluation.tasks.config import ClipConfig, SplitConfig, TaskConfig
+from surgstream.trainer.evaluation.tasks.config import ClipConfig, TaskConfig
 from surgstream.trainer.evaluation.tasks.loading import label_values
+from surgstream.trainer.evaluation.tasks.split_config import SplitConfig
 from surgstream.trainer.labelled.clips import TaskClips
 from surgstream.trainer.labelled.config import TaskClipsConfig
 

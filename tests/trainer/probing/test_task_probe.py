@@ -25,9 +25,9 @@ from surgstream.trainer.probing.config import ProbeConfig
 from surgstream.trainer.probing.linear_probe import RIDGES
 from surgstream.trainer.probing.tasks.attentive import AttentiveReadouts, Tokens, left_out_clips
 from surgstream.trainer.probing.tasks.probe import TaskProbe, ridge_scores
+from surgstream.trainer.readouts.bank_config import AttentiveConfig
 from surgstream.trainer.readouts.banks.heads import AttentiveHeads
 from surgstream.trainer.readouts.banks.targets import Target
-from surgstream.trainer.readouts.config import AttentiveConfig
 from tests.helpers.labelled import GreyEncoder, write_labelled, write_task
 from tests.helpers.ranks import finish, start, start_ranks
 

@@ -5,8 +5,9 @@ import pytest
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import load
 from surgstream.configs.presets import presets
+from surgstream.trainer.readouts.bank_config import AttentiveConfig
 from surgstream.trainer.readouts.banks.choosing import heads_of
-from surgstream.trainer.readouts.config import AttentiveConfig, ProbeRecipe
+from surgstream.trainer.readouts.config import ProbeRecipe
 
 PROBES = {
     name: path

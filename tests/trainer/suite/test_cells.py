@@ -96,6 +96,20 @@ def test_what_is_missing_is_told_and_not_run(made: MadeUp) -> None:
     assert "lacks 2 of the task's 8 videos of knee: v8, v9" in cell.missing
 
 
+def test_a_cell_s_key_has_the_ids_that_globs_stand_for(made: MadeUp) -> None:
+    """So another corpus, in which they match others, is another cell, and what is not packed is told."""
+    written = {"train": ["v[0-3]"], "val": ["v[4-5]"], "test": ["v6", "v7"], "source": "Ours."}
+    by_ids = only(made.cells(suite_of(made.task(split=written)), PIXELS))
+    globs = written | {"test": ["v6*", "v7*"]}
+    assert only(made.cells(suite_of(made.task(split=globs)), PIXELS)).key == by_ids.key
+
+    (made.labels / "v71.csv").write_text((made.labels / "v7.csv").read_text())
+    cell = only(made.cells(suite_of(made.task(split=globs)), PIXELS))
+    assert "lacks 1 of the task's 9 videos of knee: v71" in cell.missing
+    cell = only(made.cells(suite_of(made.task(split=globs | {"test": ["w*"]})), PIXELS))
+    assert "split.test: expected videos of knee that 'w*' matches" in cell.missing
+
+
 def test_raw_pixels_cannot_be_fine_tuned(made: MadeUp) -> None:
     cell = only(made.cells(suite_of(made.task(), protocols=["finetune_tiny"]), PIXELS))
     assert cell.missing == "fine-tuning takes video encoders, pixels is none"
@@ -119,7 +133,12 @@ def test_an_epoch_has_as_many_clips_as_the_protocol_says(made: MadeUp) -> None:
 
 def test_what_a_task_says_of_results_decides_no_prediction(made: MadeUp) -> None:
     before = only(made.cells(suite_of(made.task()), PIXELS)).key
-    told = made.task(title="Another", notes=["So it is."], metrics=["image_accuracy", "edit"])
+    told = made.task(
+        title="Another",
+        notes=["So it is."],
+        metrics=["image_accuracy", "edit"],
+        parts={"six": {"videos": ["v6"]}},
+    )
     assert only(made.cells(suite_of(told), PIXELS)).key == before
     assert only(made.cells(suite_of(made.task(clip={"num_frames": 4})), PIXELS)).key != before
 

@@ -50,4 +50,7 @@ def facts(result: Result) -> str:
     ]
     if result.num_groups != result.num_videos:
         parts.append(f"in {counted(result.num_groups, 'group')}")
+    if result.parts:
+        of_parts = (f"{part.num_videos:,} of {part.title}" for part in result.parts.values())
+        parts.append(f"among them {', '.join(of_parts)}")
     return ", ".join(parts)

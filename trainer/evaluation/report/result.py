@@ -97,6 +97,21 @@ class Compared:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """Videos that are scored by themselves as well.
+
+    Attributes:
+        title: What they are called.
+        num_videos: How many there are.
+        num_expected: How many are published; None where nobody says.
+    """
+
+    title: str
+    num_videos: int
+    num_expected: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """The result of an evaluation.
 
@@ -109,6 +124,7 @@ class Result:
         metrics: Title, whether it is printed times 100, and whether more is better, of each metric by id.
         num_videos: Videos.
         num_rows: Labelled rows.
+        parts: Parts of the videos, by what is behind the ids of their metrics.
         num_groups: Groups of videos, which the intervals draw from.
         videos_sha256: The SHA-256 of the videos' ids.
         labels: Where the labels came from.
@@ -136,6 +152,7 @@ class Result:
     labels: str
     labels_sha256: str
     rows: tuple[Row, ...]
+    parts: dict[str, Part] = field(default_factory=dict)
     comparisons: tuple[Compared, ...] = ()
     published: tuple[Published, ...] = ()
     caveats: dict[str, str] = field(default_factory=dict)

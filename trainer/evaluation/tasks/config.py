@@ -12,43 +12,13 @@ from surgstream.trainer.evaluation.metrics.samples import TaskKind
 from surgstream.trainer.evaluation.tasks.aliases import Alias
 from surgstream.trainer.evaluation.tasks.layer import LayerTruth, problems_of_layer
 from surgstream.trainer.evaluation.tasks.plausible import impossible
-from surgstream.trainer.evaluation.tasks.splits import Ids, overlaps, repeated, shared_groups
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitConfig:
-    """Videos by their ids: ranges as `video[01-40]`, or ids.
-
-    Attributes:
-        train: To train on.
-        val: To choose by, such as heads, epochs and rates; may be empty, where nothing is chosen.
-        test: Asked once.
-        source: Where the split is from: a paper, a repository, or `ours` with the reason.
-        shares_groups: Why groups of the task may be in several of its splits, as an official split may have it; empty
-            where they may not.
-    """
-
-    train: tuple[str, ...] = ()
-    val: tuple[str, ...] = ()
-    test: tuple[str, ...]
-    source: str
-    shares_groups: str = ""
-
-    def videos(self) -> dict[str, Ids]:
-        """The ids of each split."""
-        return {"train": expand(self.train), "val": expand(self.val), "test": expand(self.test)}
-
-    def problems(self) -> Iterator[str]:
-        """Yield what is wrong with these values."""
-        try:
-            videos = self.videos()
-        except ValueError as error:
-            yield str(error)
-            return
-
-        if not videos["test"]:
-            yield "test: expected at least one video, got none"
-        yield from overlaps(videos)
+from surgstream.trainer.evaluation.tasks.split_config import (
+    PartConfig,
+    SplitConfig,
+    metric_of_part,
+    problems_of_parts,
+)
+from surgstream.trainer.evaluation.tasks.splits import Ids, is_glob, repeated, shared_groups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +79,8 @@ class TaskConfig:
         early: Those that may be predicted in its last seconds.
         split: The videos to train, choose and test on; null where there are `folds`, or where the ids are not known.
         folds: The splits of a cross-validation, by name: `NAME@FOLD` is the task with one of them.
+        parts: Test videos that are scored by themselves as well, by a short name: of each metric, such as `dice`, there
+            is one of each part, such as `dice_clinic`.
         groups: What videos belong to, such as a patient or a surgeon: ids by its name. A video of none is its own.
         subsets: Official parts of the training videos for label-efficiency, by per cent.
         clip: The frames that an encoder sees.
@@ -137,6 +109,7 @@ class TaskConfig:
     early: dict[str, tuple[str, ...]] = field(default_factory=dict)
     split: SplitConfig | None
     folds: dict[str, SplitConfig] = field(default_factory=dict)
+    parts: dict[str, PartConfig] = field(default_factory=dict)
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     subsets: dict[str, tuple[str, ...]] = field(default_factory=dict)
     clip: ClipConfig = ClipConfig()
@@ -156,9 +129,19 @@ class TaskConfig:
         """The ids of `train`, `val` or `test`; none where the task has folds, or no split."""
         return self.split.videos()[split] if self.split else ()
 
+    def has_videos(self, split: str) -> bool:
+        """Whether `train`, `val` or `test` has videos, by ids or by globs."""
+        return bool(self.split and self.split.entries()[split])
+
+    @property
+    def has_globs(self) -> bool:
+        """Whether videos of splits or parts are named by globs."""
+        of_parts = (entry for part in self.parts.values() for entry in part.videos)
+        return any(split.has_globs for split in self.splits()) or any(map(is_glob, of_parts))
+
     def judged_by(self) -> set[str]:
-        """All videos to choose by or to test on, in any fold."""
-        splits = [split.videos() for split in self.splits()]
+        """All videos to choose by or to test on, in any fold; globs as they are."""
+        splits = [split.entries() for split in self.splits()]
         return {id for videos in splits for name in ("val", "test") for id in videos[name]}
 
     def group_of(self) -> dict[str, str]:
@@ -231,8 +214,9 @@ class TaskConfig:
         try:
             grouped = [id for ids in self.groups.values() for id in expand(ids)]
             group_of = self.group_of()
-            splits = [(split, split.videos()) for split in self.splits()]
+            splits = [(split, split.entries()) for split in self.splits()]
             subsets = {key: expand(ids) for key, ids in self.subsets.items()}
+            parts = {name: expand(part.videos) for name, part in self.parts.items()}
         except ValueError as error:
             yield str(error)
             return
@@ -244,11 +228,16 @@ class TaskConfig:
                 yield from shared_groups(videos, group_of)
         trained = {id for _, videos in splits for id in videos["train"]}
         for key, ids in subsets.items():
+            if any(map(is_glob, trained)):
+                break  # until they are resolved
             if others := sorted({*ids} - trained):
                 yield f"subsets.{key}: expected videos to train on, got {others[0]!r}"
 
+        yield from problems_of_parts(parts, [videos for _, videos in splits], self.metrics)
+
     def _problems_of_published(self) -> Iterator[str]:
-        known = (*self.metrics, *self.other_metrics)
+        of_parts = (metric_of_part(name, part) for part in self.parts for name in self.metrics)
+        known = (*self.metrics, *of_parts, *self.other_metrics)
         used: set[str] = set()
         for row in self.published:
             where = f"published: {row.model}"

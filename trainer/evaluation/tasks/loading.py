@@ -11,7 +11,8 @@ from surgstream.configs.presets import find_preset, presets
 from surgstream.configs.suggestions import did_you_mean
 from surgstream.shards.labels.values import LabelValues
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace
-from surgstream.trainer.evaluation.tasks.config import SplitConfig, TaskConfig
+from surgstream.trainer.evaluation.tasks.config import TaskConfig
+from surgstream.trainer.evaluation.tasks.split_config import SplitConfig
 from surgstream.trainer.evaluation.tasks.splits import repeated
 
 FOLD = "@"

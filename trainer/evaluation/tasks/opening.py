@@ -9,6 +9,7 @@ from surgstream.shards.storage.base import Storage
 from surgstream.shards.storage.stores import Stores
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
 from surgstream.trainer.evaluation.tasks.loading import find_task, label_values
+from surgstream.trainer.evaluation.tasks.resolving import resolve
 
 
 def find_judged_task(word: str) -> TaskConfig:
@@ -33,8 +34,12 @@ def find_judged_task(word: str) -> TaskConfig:
     return task
 
 
-def open_labels(task: TaskConfig, folder: str | None, corpus: Storage | None) -> Labels:
-    """The labels of a task that can be judged; of masks and depth a `LayerLabels`.
+def open_labels(
+    task: TaskConfig, folder: str | None, corpus: Storage | None
+) -> tuple[TaskConfig, Labels]:
+    """The labels of a task that can be judged, and the task with the ids of its videos where it names them by globs.
+
+    Globs match what there are labels of: the videos of the corpus, or those that files of labels name.
 
     Args:
         task: The task.
@@ -42,12 +47,29 @@ def open_labels(task: TaskConfig, folder: str | None, corpus: Storage | None) ->
             passed over.
         corpus: The packed frames; where a folder is given, masks and depth alone need them.
 
+    Returns:
+        The task, the same one where it has no globs, and its labels, of masks and depth a `LayerLabels`.
+
     Raises:
-        ConfigError: The corpus has no such dataset, or packed labels do not say what the task asks for; or a corpus is
-            needed, and none is there.
+        ConfigError: A glob matches no video, or with the ids the task is wrong; the corpus has no such dataset, or
+            packed labels do not say what the task asks for; or a corpus is needed, and none is there.
         ManifestError: The corpus is damaged.
         StorageError: It cannot be read.
     """
+    labels = _open(task, folder, corpus)
+    if not task.has_globs:
+        return task, labels
+
+    where = corpus.uri if corpus and (task.layer or not folder) else folder
+    return resolve(task, labels.videos(), str(where)), labels
+
+
+def with_ids(task: TaskConfig, folder: str | None, corpus: Storage) -> TaskConfig:
+    """A task with the ids of its videos, for whoever needs no labels; see `open_labels`."""
+    return open_labels(task, folder, corpus)[0] if task.has_globs else task
+
+
+def _open(task: TaskConfig, folder: str | None, corpus: Storage | None) -> Labels:
     if task.layer:
         return open_layer_labels(task, corpus)
 

@@ -1,13 +1,40 @@
 """Which videos are in which split, and what must not be in two of them."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from itertools import combinations
 
+from surgstream.configs.id_ranges import expand
 from surgstream.configs.suggestions import did_you_mean
 
 Ids = tuple[str, ...]
 
 _SHOWN = 3
+
+
+def is_glob(entry: str) -> bool:
+    """Whether an entry of a split stands for all ids that it matches. Brackets are ranges of numbers, and no globs."""
+    return "*" in entry or "?" in entry
+
+
+def matching(entries: Iterable[str], known: Collection[str]) -> Iterator[tuple[str, Ids]]:
+    """Each entry, its ranges expanded, with the ids that it stands for.
+
+    Args:
+        entries: Ids, ranges of them such as `video[01-40]`, and globs.
+        known: The ids that globs may match.
+
+    Yields:
+        An id with itself, whether it is known or not; a glob with the known ids that it matches, sorted.
+
+    Raises:
+        ValueError: See `expand`.
+    """
+    for entry in expand(entries):
+        if is_glob(entry):
+            yield entry, tuple(sorted(id for id in known if fnmatchcase(id, entry)))
+        else:
+            yield entry, (entry,)
 
 
 def repeated(ids: Iterable[str]) -> list[str]:

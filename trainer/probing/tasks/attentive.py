@@ -19,11 +19,11 @@ from surgstream.shards.keyed_random import Purpose, choice, hash64
 from surgstream.trainer.probing.config import ProbeConfig
 from surgstream.trainer.probing.linear_probe import folds_of
 from surgstream.trainer.probing.tasks.clips import PollStop
+from surgstream.trainer.readouts.bank_config import AttentiveConfig
 from surgstream.trainer.readouts.banks.adamw import StackedAdamW
 from surgstream.trainer.readouts.banks.bank import HeadBank
 from surgstream.trainer.readouts.banks.heads import AttentiveHeads
 from surgstream.trainer.readouts.banks.targets import Target
-from surgstream.trainer.readouts.config import AttentiveConfig
 
 log = logging.getLogger(__name__)
 

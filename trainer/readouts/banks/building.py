@@ -1,7 +1,7 @@
 """From a recipe to what a run that trains a bank is made of."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from surgstream.trainer.engine.schedules import TrainingPlan
 from surgstream.trainer.evaluation.metrics.catalogue import find_metric
 from surgstream.trainer.labelled.clips import SplitClips, TaskClips
 from surgstream.trainer.labelled.config import VIEWS
+from surgstream.trainer.readouts.bank_config import BankConfig, DenseConfig, LinearConfig
 from surgstream.trainer.readouts.banks.adamw import StackedAdamW
 from surgstream.trainer.readouts.banks.bank import HeadBank
 from surgstream.trainer.readouts.banks.choosing import Head, heads_of
@@ -37,7 +38,8 @@ from surgstream.trainer.readouts.banks.memory import (
 )
 from surgstream.trainer.readouts.banks.parts import Parts, Standing
 from surgstream.trainer.readouts.banks.targets import Target, target_of
-from surgstream.trainer.readouts.config import BankConfig, DenseConfig, LinearConfig, ProbeRecipe
+from surgstream.trainer.readouts.config import ProbeRecipe
+from surgstream.trainer.readouts.dense.scales import scales_of
 from surgstream.trainer.readouts.dense.targets import DenseTarget
 
 
@@ -76,10 +78,9 @@ def build_parts(
         seed=recipe.seed,
         distances=_distances(task),
     )
-    flops = encoder.flops() + 3 * len(heads) * network.flops(encoder.grid.num_tokens)
-    bank = _bank(recipe, network, len(heads), encoder, rank_info)
-    lrs = [head.lr for head in heads]
-    weight_decays = [head.weight_decay for head in heads]
+    scales = scales_of(recipe, encoder)
+    flops = scales.flops() + 3 * len(heads) * network.flops(encoder.grid.num_tokens)
+    bank = _bank(recipe, network, len(heads), scales.largest, rank_info)
 
     plan = _plan(recipe, train, rank_info)
     every_clips = recipe.validate_every_epochs * plan.draws_per_epoch
@@ -89,11 +90,12 @@ def build_parts(
         task=task.config,
         metric=find_metric(task.config.main),
         encoder=encoder,
+        scales=scales,
         inputs=inputs_of(readout, encoder, rank_info.device),
         target=target,
         heads=heads,
         bank=bank,
-        optimizer=StackedAdamW(bank, lrs, weight_decays),
+        optimizer=_optimizer(bank, heads),
         plan=plan,
         validate_every_steps=max(1, round(every_clips / recipe.global_batch_size)),
         val=_judge(recipe, rank_info, encoder, task, val) if val.videos else None,
@@ -198,6 +200,10 @@ def _bank(
     if rank_info.is_main:
         tell_memory(bank, of_activations)
     return bank
+
+
+def _optimizer(bank: HeadBank, heads: Sequence[Head]) -> StackedAdamW:
+    return StackedAdamW(bank, [head.lr for head in heads], [head.weight_decay for head in heads])
 
 
 def _plan(recipe: ProbeRecipe, train: SplitClips, rank_info: RankInfo) -> TrainingPlan:

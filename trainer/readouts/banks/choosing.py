@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from surgstream.configs.errors import ConfigError
-from surgstream.trainer.readouts.config import GridConfig
+from surgstream.trainer.readouts.bank_config import GridConfig
 
 
 class Head(NamedTuple):

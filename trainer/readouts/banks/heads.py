@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from surgstream.shards.keyed_random import Purpose, hash64
 from surgstream.trainer.encoders.base import FrozenEncoder
 from surgstream.trainer.errors import ModelError
-from surgstream.trainer.readouts.banks.attentive import AttentivePooler, StackedLinear
-from surgstream.trainer.readouts.config import (
+from surgstream.trainer.readouts.bank_config import (
     AttentiveConfig,
     BankConfig,
     DenseDptConfig,
     DenseLinearConfig,
     LinearConfig,
 )
+from surgstream.trainer.readouts.banks.attentive import AttentivePooler, StackedLinear
 from surgstream.trainer.readouts.dense.building import build_dense
 from surgstream.trainer.readouts.dense.heads import CopiedNetwork
 from surgstream.trainer.readouts.dense.inputs import LayerInputs, NormedInputs, four_layers

@@ -6,13 +6,13 @@ import torch
 
 from surgstream.trainer.encoders.base import FrozenEncoder
 from surgstream.trainer.errors import ModelError
-from surgstream.trainer.readouts.banks.bank import HeadBank
-from surgstream.trainer.readouts.config import (
+from surgstream.trainer.readouts.bank_config import (
     AttentiveConfig,
     DenseConfig,
     DenseLinearConfig,
     LinearConfig,
 )
+from surgstream.trainer.readouts.banks.bank import HeadBank
 
 log = logging.getLogger(__name__)
 

@@ -23,6 +23,7 @@ from surgstream.trainer.readouts.banks.judging import Judge
 from surgstream.trainer.readouts.banks.state import KeptHead
 from surgstream.trainer.readouts.banks.targets import Target
 from surgstream.trainer.readouts.config import ProbeRecipe
+from surgstream.trainer.readouts.dense.scales import Scales
 from surgstream.trainer.readouts.dense.targets import DenseTarget
 
 
@@ -36,6 +37,7 @@ class Parts:
         task: The task.
         metric: Its main metric.
         encoder: The frozen encoder, on the device.
+        scales: The same at the sizes that steps of the training draw.
         inputs: What the heads take of it.
         target: What they learn.
         heads: Learning rate and decay of each.
@@ -55,6 +57,7 @@ class Parts:
     task: TaskConfig
     metric: Metric
     encoder: FrozenEncoder
+    scales: Scales
     inputs: Inputs
     target: Target | DenseTarget
     heads: Sequence[Head]

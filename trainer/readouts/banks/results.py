@@ -9,6 +9,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from surgstream.configs.files import write_atomically
+from surgstream.trainer.readouts.bank_config import BankConfig
 from surgstream.trainer.readouts.banks.choosing import history_to, on_the_edge
 from surgstream.trainer.readouts.banks.judging import (
     TEST_ALL,
@@ -16,7 +17,6 @@ from surgstream.trainer.readouts.banks.judging import (
     keep_json,
 )
 from surgstream.trainer.readouts.banks.parts import Parts, Standing
-from surgstream.trainer.readouts.config import BankConfig
 from surgstream.trainer.runs.files import GRID, predictions_file
 
 log = logging.getLogger(__name__)

@@ -16,6 +16,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from surgstream.shards.progress import progress_bar
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.distributed import all_gather, from_main
+from surgstream.trainer.encoders.base import FrozenEncoder
 from surgstream.trainer.engine.audit import AuditLog
 from surgstream.trainer.engine.loop import Guards
 from surgstream.trainer.host.names import node_name
@@ -25,6 +26,7 @@ from surgstream.trainer.readouts.banks.parts import Parts, Standing
 from surgstream.trainer.readouts.banks.reporting import BankReports
 from surgstream.trainer.readouts.banks.results import keep_grid
 from surgstream.trainer.readouts.banks.state import KeptHead, save_state
+from surgstream.trainer.readouts.dense.scales import to_size_of
 from surgstream.trainer.runs.files import CHECKPOINTS, REQUEUE, write_mark
 
 log = logging.getLogger(__name__)
@@ -112,8 +114,7 @@ class BankTrainer:
 
     def encode(self, clips: Tensor) -> Tensor:
         """From clips to what the inputs take, without gradients."""
-        with torch.no_grad(), self.parts.autocast():
-            return self.parts.inputs.encode(self.parts.encoder, clips)
+        return self._encode(self.parts.encoder, clips)
 
     def scores(self, encoded: Tensor) -> Tensor:
         """From that to the scores (H, B, C) of all heads; 0 where they are not finite, which is noted."""
@@ -162,13 +163,18 @@ class BankTrainer:
         standing.step += 1
         standing.clips_seen += recipe.global_batch_size
 
+    def _encode(self, encoder: FrozenEncoder, clips: Tensor) -> Tensor:
+        with torch.no_grad(), self.parts.autocast():
+            return self.parts.inputs.encode(encoder, clips)
+
     def _encoded(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """This rank's micro-batches of a step, encoded."""
+        """This rank's micro-batches of a step, encoded, all at the size that the step draws."""
+        encoder = self.parts.scales.of_step(self.standing.step)
         for _ in range(self.parts.plan.grad_accum_steps):
             with self.reports.clock.host_part("data"):
                 batch = next(self.feed.batches)
             with self.reports.clock.part("encoder"):
-                encoded = self.encode(batch.clips)
+                encoded = self._encode(encoder, to_size_of(encoder, batch.clips))
             if self.audit:
                 self.audit.write(self.standing.step, batch)
             assert batch.labels is not None

@@ -3,7 +3,7 @@
 import torch
 
 from surgstream.trainer.encoders.base import FrozenEncoder
-from surgstream.trainer.readouts.config import DenseConfig, DenseLinearConfig
+from surgstream.trainer.readouts.bank_config import DenseConfig, DenseLinearConfig
 from surgstream.trainer.readouts.dense.heads import (
     CopiedNetwork,
     DenseLinear,

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.vjepa2.modeling_vjepa2 import VJEPA2AttentivePooler
 
+from surgstream.trainer.readouts.bank_config import AttentiveConfig
 from surgstream.trainer.readouts.banks.adamw import StackedAdamW
 from surgstream.trainer.readouts.banks.attentive import AttentivePooler
 from surgstream.trainer.readouts.banks.bank import HeadBank
 from surgstream.trainer.readouts.banks.heads import AttentiveHeads, LinearHeads
 from surgstream.trainer.readouts.banks.targets import Target
-from surgstream.trainer.readouts.config import AttentiveConfig
 from tests.trainer.readouts.banks.test_attentive import HEADS, WIDTH, theirs_of
 
 CLASSES = 5

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surgstream.configs.errors import ConfigError
+from surgstream.trainer.readouts.bank_config import GridConfig
 from surgstream.trainer.readouts.banks.choosing import (
     Head,
     Validation,
@@ -14,7 +15,6 @@ from surgstream.trainer.readouts.banks.choosing import (
     history_to,
     on_the_edge,
 )
-from surgstream.trainer.readouts.config import GridConfig
 
 GRID = GridConfig(lrs=(1e-2, 1e-3, 1e-4), weight_decays=(0.0, 0.1, 0.4))
 HEADS = heads_of(GRID)

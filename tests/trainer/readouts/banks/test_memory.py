@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from surgstream.trainer.readouts.bank_config import AttentiveConfig
 from surgstream.trainer.readouts.banks.heads import build_heads
 from surgstream.trainer.readouts.banks.memory import activation_bytes, fitting_heads
-from surgstream.trainer.readouts.config import AttentiveConfig
 from tests.trainer.readouts.banks.made_up import StandIn
 
 CPU = torch.device("cpu")

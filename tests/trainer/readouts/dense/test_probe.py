@@ -94,9 +94,11 @@ def begin(root: Path, run_dir: Path, world_size: int, *overrides: str) -> list[B
     return start_ranks(surgstream, world_size, (words, str(run_dir.with_suffix(".log"))))
 
 
-def done(root: Path, run_dir: Path, world_size: int) -> dict[str, npt.NDArray[np.float64]]:
+def done(
+    root: Path, run_dir: Path, world_size: int, *overrides: str
+) -> dict[str, npt.NDArray[np.float64]]:
     """Run a probe to its end; the predicted pictures of each test video."""
-    statuses = finish(begin(root, run_dir, world_size))
+    statuses = finish(begin(root, run_dir, world_size, *overrides))
     assert statuses == [0] * world_size, run_dir.with_suffix(".log.rank0").read_text()
     maps = read_maps(run_dir / "predictions" / "test.npz")
     found = {}
@@ -148,6 +150,25 @@ def test_a_killed_probe_goes_on_as_if_it_had_not_been(root: Path, tmp_path: Path
     wait_for(lambda: any((run_dir / "checkpoints").glob("step_*")))
     kill(ranks)
     assert_alike(whole, done(root, run_dir, 1))
+
+
+def test_ranks_and_kills_change_nothing_where_steps_draw_sizes(root: Path, tmp_path: Path) -> None:
+    """Each size of an untrained transformer has other tokens, so another draw would show."""
+    shape = "{embed_dim: 32, depth: 4, num_heads: 2, image_size: 32, num_frames: 2, patch_size: 8}"
+    words = (
+        "weights=random", f"encoder.shape={shape}", "encoder.interpolate=true", "encoder.num_frames=2",
+        "readout.grid.lrs=[0.1]", "epochs=4",
+    )  # fmt: skip
+    sizes = "readout.image_scales=[0.5, 1, 1.5]"
+    one = done(root, tmp_path / "one", 1, *words)
+    whole = done(root, tmp_path / "whole", 1, *words, sizes)
+
+    run_dir = tmp_path / "killed"
+    ranks = begin(root, run_dir, 2, *words, sizes, "save_every_minutes=0.001", "micro_batch_size=1")
+    wait_for(lambda: any((run_dir / "checkpoints").glob("step_*")))
+    kill(ranks)
+    assert_alike(done(root, run_dir, 2, *words, sizes), whole)
+    assert max(abs(one[video] - whole[video]).max() for video in one) > 10 / 255
 
 
 def test_a_readout_of_rows_is_refused(root: Path, tmp_path: Path) -> None:
