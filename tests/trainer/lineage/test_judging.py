@@ -163,8 +163,12 @@ def test_an_outcome_is_kept_by_what_was_compared(
     first = judged()
     assert judged() == first and len(counted) == 1
     assert [each.video for each in first.found] == ["t1"]
+    prints = {path: path.stat().st_mtime_ns for path in cache.glob("prints_*")}
+    assert len(prints) == 5, "a shard each of v1, t1, t2 and what was trained on"
     judged(test=("t1", "t3"))
     assert len(counted) == 2, "other videos are asked about"
+    again = {path: path.stat().st_mtime_ns for path in cache.glob("prints_*")}
+    assert len(again) == 6 and prints.items() <= again.items(), "t3 alone is looked at"
 
     part = ancestor(corpus.address or "", {"ward": ["x"]})
     assert not judge(Ancestry(corpora=(part,)), task(), corpus=evaluated, cache=cache).found
