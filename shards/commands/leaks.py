@@ -8,8 +8,9 @@ from surgstream.configs.errors import ConfigError
 from surgstream.shards.errors import LeakError
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.names import PLAN_NAME
-from surgstream.shards.leaks.comparing import Sources, compare
+from surgstream.shards.leaks.comparing import compare
 from surgstream.shards.leaks.findings import Compared, as_json, as_text, some_of
+from surgstream.shards.leaks.looking import Sources
 from surgstream.shards.packing.plan import PackingPlan
 from surgstream.shards.storage.stores import open_storage
 from surgstream.shards.workers import cores

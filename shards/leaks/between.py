@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from surgstream.shards.format.manifest import Manifest
-from surgstream.shards.leaks.comparing import Sources, compare
+from surgstream.shards.leaks.comparing import compare
 from surgstream.shards.leaks.findings import Compared, Doubtful, Leak, SharedInterval
+from surgstream.shards.leaks.looking import Sources
 from surgstream.shards.leaks.some_videos import SomeVideos
 
 
@@ -15,6 +17,7 @@ def shared_between(
     *,
     workers: int,
     sources: dict[str, Sources] | None = None,
+    kept: Path | None = None,
 ) -> Compared | None:
     """Compare videos with others, which are not compared with each other; see `compare`.
 
@@ -23,6 +26,7 @@ def shared_between(
         trained: Those that they are compared with. A video of one corpus that is in both is compared with none.
         workers: Processes at a time; 1 is this one.
         sources: By address of a corpus, the files to look at instead of packed frames.
+        kept: The folder in which fingerprints of packed frames are kept; None keeps none.
 
     Returns:
         What they share, of kind `held_out`, first the stretch of `trained` and then that of `asked`, and which videos
@@ -44,7 +48,7 @@ def shared_between(
         corpora = {asked.uri: _joined(asked.manifest, trained.manifest)}
     else:
         corpora = {asked.uri: asked.manifest, trained.uri: trained.manifest}
-    compared = compare(corpora, workers=workers, sources=sources)
+    compared = compare(corpora, workers=workers, sources=sources, kept=kept)
 
     def is_asked(stretch: SharedInterval | Doubtful) -> bool:
         return stretch.corpus == asked.uri and (stretch.dataset, stretch.video) in asked.names

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from surgstream.shards.format.manifest import Manifest
-from surgstream.shards.format.records import PackedVideo, Shard
-from surgstream.shards.inspection.packed_frames import Placed
+from surgstream.shards.format.records import PackedVideo
 from surgstream.shards.leaks.candidates import Library, bands_of
 from surgstream.shards.leaks.findings import (
     Compared,
@@ -21,38 +21,17 @@ from surgstream.shards.leaks.findings import (
 )
 from surgstream.shards.leaks.fingerprints import FRAMES
 from surgstream.shards.leaks.frames import find_equal
+from surgstream.shards.leaks.looking import Sources, look_tasks, looks_at
 from surgstream.shards.leaks.matching import Match, evidence_needed, find_matches, num_comparisons
 from surgstream.shards.leaks.pictures import find_alike
-from surgstream.shards.leaks.read import (
-    PHASES,
-    Source,
-    VideoFingerprints,
-    fingerprint_video,
-    step_seconds,
-)
+from surgstream.shards.leaks.read import PHASES, VideoFingerprints
 from surgstream.shards.leaks.thumbnails import POSES, WORDS, Bits
 from surgstream.shards.progress import progress_bar
-from surgstream.shards.storage.stores import open_storage
-from surgstream.shards.workers import ProgressCallback, run_all
 
 Mask = npt.NDArray[np.bool_]
 
-Sources = dict[tuple[str, str], Source]
-"""The files of a corpus' videos, by dataset and id."""
-
 _GAIN = 0.16
 """The evidence of a second of a good copy; a copy with too little of it in all is not found by its motion."""
-
-
-@dataclass(frozen=True)
-class LookTask:
-    """A shard, the address of its corpus, seconds from one fingerprint to the next, and files to look at instead."""
-
-    number: int
-    corpus: str
-    shard: Shard
-    step: float
-    sources: Sources
 
 
 @dataclass(frozen=True)
@@ -76,7 +55,11 @@ class ComparedVideo:
 
 
 def compare(
-    corpora: dict[str, Manifest], *, workers: int, sources: dict[str, Sources] | None = None
+    corpora: dict[str, Manifest],
+    *,
+    workers: int,
+    sources: dict[str, Sources] | None = None,
+    kept: Path | None = None,
 ) -> Compared:
     """Compare corpora.
 
@@ -84,6 +67,7 @@ def compare(
         corpora: Manifests by address, first that to train on, then those that are held out.
         workers: Processes at a time; 1 is this one.
         sources: By address of a corpus, the files to look at instead of packed frames.
+        kept: The folder in which fingerprints of packed frames are kept; None keeps none.
 
     Returns:
         What videos of the first corpus share with each other and with the other corpora, and what was not compared.
@@ -94,19 +78,11 @@ def compare(
         VideoError: A source cannot be decoded.
     """
     train = next(iter(corpora))
-    tasks = _look_tasks(corpora, sources or {})
-    frames = [task.shard.num_frames for task in tasks]
-    if workers == 1:
-        # Here, as a process of a daemon may start no other ones, and a new one takes seconds
-        done = {task.number: _look(task, lambda *_: None) for task in tasks}
-    else:
-        looked = run_all(_look, tasks, frames, workers=workers, label="leaks")
-        done = {task.number: looks for task, looks in looked}
+    tasks = look_tasks(corpora, sources or {})
 
-    # In the order of the corpora again: the first `num_train` videos are those to train on.
+    # In the order of the corpora: the first `num_train` videos are those to train on.
     seen: list[ComparedVideo] = []
-    for task in tasks:
-        looks = done.pop(task.number)
+    for task, looks in zip(tasks, looks_at(tasks, workers=workers, kept=kept), strict=True):
         for video, look in zip(task.shard.videos, looks, strict=True):
             seen.append(ComparedVideo(task.corpus, task.shard.dataset, video, look))
 
@@ -125,22 +101,6 @@ def compare(
         not_compared=tuple(_doubtful(seen, moving, needed, step, told=False)),
         missed_between_seconds=tuple(_missed(seen, num_train)),
     )
-
-
-def _look_tasks(corpora: dict[str, Manifest], sources: dict[str, Sources]) -> list[LookTask]:
-    """A task for each shard of all corpora, in their order."""
-    shards: list[tuple[str, Shard]] = []
-    rates: list[float] = []
-    for corpus, manifest in corpora.items():
-        for shard in manifest.shards:
-            shards.append((corpus, shard))
-            rates += [video.fps for video in shard.videos]
-
-    step = step_seconds(rates)
-    return [
-        LookTask(number, corpus, shard, step, sources.get(corpus, {}))
-        for number, (corpus, shard) in enumerate(shards)
-    ]
 
 
 def _findings(
@@ -276,14 +236,3 @@ def _missed(seen: list[ComparedVideo], train: int) -> Iterator[str]:
         yield "held_out"
     if sum(slow[:train]) > 1:
         yield from ("across", "within")
-
-
-def _look(task: LookTask, progress: ProgressCallback) -> list[VideoFingerprints]:
-    storage = open_storage(task.corpus)
-    found = []
-    for video in task.shard.videos:
-        source = task.sources.get((task.shard.dataset, video.id))
-        look = fingerprint_video(storage, Placed(task.shard, video), task.step, source)
-        found.append(look)
-        progress(video.num_frames)
-    return found

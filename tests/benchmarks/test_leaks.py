@@ -1,5 +1,7 @@
 """The benchmark of the guard counts a copy once, whatever is not one as a false alarm, and cuts as packing would."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -15,9 +17,11 @@ from surgstream.benchmarks.experiments.leaks.counting import (
     still,
 )
 from surgstream.benchmarks.experiments.leaks.films import KINDS, RATE, SECONDS
+from surgstream.benchmarks.experiments.leaks.scale import comparing, printing
 from surgstream.shards.leaks.fingerprints import prints
 from surgstream.shards.leaks.matching import Match, find_matches
 from tests.helpers.films import drifting
+from tests.trainer.lineage.films import write
 
 
 def match(first: int, second: int) -> Match:
@@ -76,3 +80,15 @@ def test_a_clip_is_of_the_middle() -> None:
 def test_planted_copies_are_found_among_hours_that_are_made_up() -> None:
     found = matching(2 * 3600)
     assert (found["copies"], found["found"], found["false_alarms"]) == (2, 2, 0)
+
+
+def test_planted_copies_of_a_task_are_found_in_a_larger_corpus() -> None:
+    found = comparing(2, 3)
+    assert (found["planted"], found["found"], found["false_alarms"]) == (2, 2, 0)
+
+
+def test_prints_are_counted_by_the_hour(tmp_path: Path) -> None:
+    corpus = write(tmp_path / "corpus", {"hip": {"a": 1, "b": 2, "again": 1}})
+    found = printing(corpus, tmp_path / "kept")
+    assert (found["videos"], found["pairs"], found["found"]) == (3, 3, 1)
+    assert found["hours"] == pytest.approx(3 / 60) and found["kept_mb_an_hour"] > 0

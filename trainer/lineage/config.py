@@ -54,8 +54,8 @@ class LeaksConfig:
         compare: `pictures` compares names, and then the pictures of these videos with those of every corpus that the
             weights descend from and that can be read: all of such a corpus is read once, and the outcome kept.
             `names` compares names alone.
-        cache: Where outcomes are kept, so that a later run need not compare the same videos again; null is the folder
-            `leaks` in the run directory.
+        cache: Where outcomes and fingerprints are kept, so that a later run need neither compare the same videos nor
+            read the same shards again; null is the folder `leaks` in the run directory.
     """
 
     shorthand: ClassVar[str] = "found"

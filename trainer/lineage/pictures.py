@@ -72,7 +72,7 @@ def seen_in_pictures(corpus: Corpus, asked: Asked, cache: Path | None) -> Outcom
     Args:
         corpus: What was trained on.
         asked: The videos that are asked about.
-        cache: The folder of outcomes; None keeps none.
+        cache: The folder of outcomes, and of fingerprints; None keeps none.
 
     Raises:
         NotReadableError: The corpus is not there any more, is another one now, or is damaged.
@@ -87,7 +87,8 @@ def seen_in_pictures(corpus: Corpus, asked: Asked, cache: Path | None) -> Outcom
     from surgstream.shards.leaks.between import shared_between
 
     try:
-        compared = shared_between(asked.videos, trained, workers=_workers(asked.videos, trained))
+        workers = _workers(asked.videos, trained)
+        compared = shared_between(asked.videos, trained, workers=workers, kept=cache)
     except ShardError as error:
         raise NotReadableError(str(error)) from None
     outcome = Outcome(key=key)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import yaml
 
 from surgstream.benchmarks.experiments.pack_videos import cost_of, cpu_seconds, emptied, made, ours
@@ -19,6 +20,8 @@ from surgstream.shards.leaks.matching import find_matches
 from surgstream.shards.leaks.read import fingerprint_video
 from surgstream.shards.leaks.thumbnails import WORDS, Bits
 from surgstream.shards.storage.stores import open_storage
+
+Coins = npt.NDArray[np.float32]
 
 SIZES = (250_000, 1_000_000, 4_000_000, 36_000_000)
 PLANTED = 100
@@ -54,8 +57,8 @@ def share_of_packing(folder: Path, repeats: int = 5) -> dict[str, list[float]]:
 def matching(size: int) -> dict[str, float]:
     """Match made-up videos of an hour, as alike as those of the synthetic corpus, with some copies among them."""
     keyed = np.random.default_rng(size)
-    projection = keyed.standard_normal((30, 32 * WORDS), np.float32)
-    videos = [_made_up(keyed, projection) for _ in range(math.ceil(size / 3600))]
+    coins = projection(keyed)
+    videos = [made_up(keyed, coins) for _ in range(math.ceil(size / 3600))]
     first_copy = len(videos)
     for video in videos[:PLANTED]:
         # A copy, some of whose bits are flipped as coding again flips them
@@ -81,13 +84,17 @@ def matching(size: int) -> dict[str, float]:
     }
 
 
-def _made_up(
-    keyed: np.random.Generator, projection: "np.ndarray[tuple[int, int], np.dtype[np.float32]]"
-) -> Bits:
-    motion = keyed.standard_normal((3600, len(projection)), np.float32)
+def projection(keyed: np.random.Generator) -> Coins:
+    """What turns motion into the bits of a fingerprint, (D, bits)."""
+    return keyed.standard_normal((30, 32 * WORDS), np.float32)
+
+
+def made_up(keyed: np.random.Generator, coins: Coins) -> Bits:
+    """Fingerprints of an hour of motion that goes on for some seconds, (3600, WORDS)."""
+    motion = keyed.standard_normal((3600, len(coins)), np.float32)
     for second in range(1, len(motion)):
         motion[second] += np.float32(0.8) * motion[second - 1]
-    return np.packbits(motion @ projection > 0, axis=1).view(np.uint32)
+    return np.packbits(motion @ coins > 0, axis=1).view(np.uint32)
 
 
 def _cpu(run: Callable[[], object]) -> float:

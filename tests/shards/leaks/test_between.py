@@ -1,13 +1,19 @@
 """What some videos share with others: as a comparison of all finds it, and nothing among themselves."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from surgstream.shards.format.manifest import Manifest
+from surgstream.shards.inspection.packed_frames import Placed
+from surgstream.shards.leaks import looking
 from surgstream.shards.leaks.between import shared_between
 from surgstream.shards.leaks.comparing import compare
 from surgstream.shards.leaks.findings import Compared
+from surgstream.shards.leaks.kept import key_of
+from surgstream.shards.leaks.read import VideoFingerprints, fingerprint_video
 from surgstream.shards.leaks.some_videos import SomeVideos
 from surgstream.shards.storage.stores import open_storage
 from tests.trainer.lineage.films import cropped, write
@@ -90,3 +96,68 @@ def test_what_cannot_be_compared_is_told_of_those_that_are_asked_about(tmp_path:
     assert found and {each.video for each in found.not_compared} == {*ONE["hip"]}
     turned = shared_between(some(light), some(dark), workers=1)
     assert turned and not turned.not_compared
+
+
+def test_shards_that_were_looked_at_are_not_read_again(
+    places: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other, _ = places
+    looked: list[str] = []
+
+    def counting(storage: Any, placed: Placed, *args: Any) -> VideoFingerprints:
+        looked.append(placed.video.id)
+        return fingerprint_video(storage, placed, *args)
+
+    monkeypatch.setattr(looking, "fingerprint_video", counting)
+    kept = tmp_path / "kept"
+
+    def compared(asked: SomeVideos) -> tuple[Compared | None, list[str]]:
+        looked.clear()
+        return shared_between(asked, some(other), workers=1, kept=kept), sorted(looked)
+
+    expected = shared_between(some(one), some(other), workers=1)
+    assert compared(some(one)) == (expected, ["a", "again", "b", "c", "copy", "d"])
+    assert compared(some(one)) == (expected, [])
+    # Other questions about the same shards
+    _, again = compared(some(one, "b"))
+    assert again == []
+
+    # Whatever happens to the files, they cost a look at most
+    for damage in (b"", b"x" * 100, None):
+        for path in kept.iterdir():
+            content = path.read_bytes()
+            path.write_bytes(content[:-1] + b"\0\1" if damage is None else damage)
+        assert compared(some(one)) == (expected, ["a", "again", "b", "c", "copy", "d"])
+
+    # One shard's prints are not another's
+    first, second, *_ = sorted(kept.iterdir())
+    first.write_bytes(second.read_bytes())
+    assert compared(some(one))[0] == expected
+
+
+def test_prints_that_cannot_be_kept_cost_nothing(places: list[str], tmp_path: Path) -> None:
+    one, other, _ = places
+    (tmp_path / "file").write_text("")
+    found = shared_between(some(one), some(other), workers=1, kept=tmp_path / "file" / "kept")
+    assert found == shared_between(some(one), some(other), workers=1)
+
+
+def test_prints_of_other_processes_are_kept_as_well(places: list[str], tmp_path: Path) -> None:
+    one, other, _ = places
+    found = shared_between(some(one), some(other), workers=2, kept=tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert len(before) == 6, "one a shard"
+    assert shared_between(some(one), some(other), workers=1, kept=tmp_path) == found
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_prints_are_of_some_frames_at_some_rate(places: list[str]) -> None:
+    shard = some(places[0]).manifest.shards[0]
+    others = [
+        replace(shard, sha256="0" * 64),
+        replace(shard, index_sha256="0" * 64),
+        replace(shard, videos=()),
+        replace(shard, videos=(replace(shard.videos[0], fps=2.0),)),
+    ]
+    keys = [key_of(each, 1.0) for each in (shard, *others)] + [key_of(shard, 2.0)]
+    assert len({*keys}) == len(keys) and key_of(shard, 1.0) == keys[0]

@@ -21,6 +21,7 @@ from surgstream.trainer.lineage.known import ALL, family_of, known_families
 from surgstream.trainer.lineage.recording import shown_corpus
 from surgstream.trainer.lineage.verdict import Verdict
 from tests.helpers.films import drifting, write_film
+from tests.helpers.layers import run_here
 from tests.helpers.packing import write_corpus
 from tests.trainer.lineage.films import ancestor, cropped, task, write
 
@@ -162,8 +163,12 @@ def test_an_outcome_is_kept_by_what_was_compared(
     first = judged()
     assert judged() == first and len(counted) == 1
     assert [each.video for each in first.found] == ["t1"]
+    prints = {path: path.stat().st_mtime_ns for path in cache.glob("prints_*")}
+    assert len(prints) == 5, "a shard each of v1, t1, t2 and what was trained on"
     judged(test=("t1", "t3"))
     assert len(counted) == 2, "other videos are asked about"
+    again = {path: path.stat().st_mtime_ns for path in cache.glob("prints_*")}
+    assert len(again) == 6 and prints.items() <= again.items(), "t3 alone is looked at"
 
     part = ancestor(corpus.address or "", {"ward": ["x"]})
     assert not judge(Ancestry(corpora=(part,)), task(), corpus=evaluated, cache=cache).found
@@ -288,9 +293,10 @@ def test_a_corpus_to_evaluate_on_that_cannot_be_read_is_told(tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_a_test_video_coded_again_cropped_and_renamed_under_a_pseudonym_is_found(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From video files, by the commands that a hospital would call."""
+    monkeypatch.setattr("surgstream.shards.packing.pipeline.run_all", run_here)
     for number, video in enumerate(("t1", "t2", "t3", "v1", "v2")):
         write_film(tmp_path / "task" / f"{video}.mp4", drifting(number, 60))
     write_film(

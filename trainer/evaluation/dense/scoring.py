@@ -42,13 +42,15 @@ def score_maps(videos: Videos, maps: PredictedMaps, truth: DenseTruth) -> list[S
 
     def predict(video: ScoredVideo, row: int, size: tuple[int, int]) -> Picture:
         assert video.predicted is not None
-        found = maps.read(int(video.predicted[row]), truth.space)
-        if found.shape != size:
+        number = int(video.predicted[row])
+        width, height = maps.sizes[number]
+        # Asked before it is decoded, since a small file may be a picture of gigabytes
+        if (height, width) != size:
             raise EvaluationError(
                 f"{maps.predictions.where}: {video.video}: expected pictures of {size[1]}x{size[0]} "
-                f"pixels, as its frames, got {found.shape[1]}x{found.shape[0]}"
+                f"pixels, as its frames, got {width}x{height}"
             )
-        return found
+        return maps.read(number, truth.space)
 
     return score_pictures(videos, predict, truth)
 

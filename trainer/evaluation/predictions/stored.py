@@ -38,6 +38,9 @@ _DAMAGE = (
     zlib.error,
 )  # fmt: skip
 
+_TOLD = 200
+"""Characters of what they say: zipfile quotes whatever stands where a name should, up to 64 KiB of it."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PredictedVideo:
@@ -161,7 +164,7 @@ def read_arrays(path: Path) -> tuple[dict[str, npt.NDArray[Any]], str]:
             arrays = {name: stored[name] for name in stored.files}
     except _DAMAGE as error:
         raise EvaluationError(
-            f"{path}: expected an .npz file of predictions, got: {error}"
+            f"{path}: expected an .npz file of predictions, got: {str(error)[:_TOLD]}"
         ) from None
     return arrays, hashlib.sha256(content).hexdigest()
 

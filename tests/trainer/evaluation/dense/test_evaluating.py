@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +297,17 @@ def test_a_picture_of_another_size_is_told(tmp_path: Path) -> None:
     maps = pack_maps({"c0": (np.zeros(1), [png], [(5, 3)])}, space, "made up")
     with pytest.raises(EvaluationError, match="expected 5x3 pixels, got 4x3"):
         maps.read(0, space)
+
+
+def test_predictions_of_other_sizes_than_the_frames_are_refused_undecoded(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    maps = replace(predictions("one"), sizes=[(2**14, 2**14)] * 8, pngs=[b"no picture"] * 8)
+    write_maps(tmp_path / "p.npz", maps)
+    words = ["evaluate", str(root / "one.yaml"), str(tmp_path / "p.npz")]
+    assert main([*words, "--corpus", str(root / "shards")]) != 0
+    said = capsys.readouterr().err
+    assert f"expected pictures of {WIDTH}x{HEIGHT} pixels, as its frames, got 16384x16384" in said
 
 
 def test_labels_in_files_are_not_enough(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
