@@ -46,7 +46,7 @@ class SuiteConfig:
         seeds: Of heads, orders and random weights. Readouts that nothing random decides have the first alone.
         yardsticks: Encoders that stand in every table: `random` has the architecture of the first encoder that is
             asked for, `pixels` is the mean colours of patches.
-        pixels: How `pixels` sees clips, as words `encoder.KEY=VALUE`: 16 frames of 224 pixels unless they say otherwise.
+        pixels: How `pixels` sees clips, as words `encoder.KEY=VALUE`; none of them is 16 frames of 224 pixels.
         leaks: What becomes of cells whose encoder was trained on videos that it would be judged by, as `leaks.found` of
             their recipes.
         notes: What a reader of the table should know.
