@@ -19,6 +19,7 @@ from surgstream.trainer.errors import CheckpointError
 from surgstream.trainer.evaluation.predictions.stored import Predictions, read_predictions
 from surgstream.trainer.finetuning.learned import open_learned
 from surgstream.trainer.finetuning.testing import FinalTest
+from surgstream.trainer.runs.costs import ENCODER, read_encoder_cost, read_starts
 from surgstream.trainer.runs.state import read_run
 from tests.end_to_end.finetuning import LENGTHS, VIDEOS, Hospital, scores
 from tests.end_to_end.runs import audit, log, metrics, newest, reported, saving
@@ -82,6 +83,13 @@ def test_every_clip_is_predicted_once_by_the_best_weights(whole: Path) -> None:
     assert names == sorted({f"step_{best:08d}", "step_00000008"})
 
 
+def test_it_is_told_what_the_run_and_its_encoder_cost(whole: Path) -> None:
+    assert read_starts(whole)[0].processes == 2
+    cost = read_encoder_cost(whole)
+    encoder = load_recipe(whole / "config.yaml", []).objective.encoder
+    assert cost and cost.parameters and cost.num_frames == encoder.num_frames
+
+
 def test_training_sees_the_training_videos_alone_with_their_labels(
     hospital: Hospital, tmp_path: Path
 ) -> None:
@@ -133,7 +141,7 @@ def test_a_run_goes_on_with_other_ranks_and_another_zero_stage(
 
 
 def test_a_run_that_is_done_asks_the_test_no_more(whole: Path, hospital: Hospital) -> None:
-    files = sorted((whole / "predictions").iterdir())
+    files = [*sorted((whole / "predictions").iterdir()), whole / ENCODER]
     before = [(path.name, path.stat().st_mtime_ns) for path in files]
     hospital.finetune(whole, 2)
     assert [(path.name, path.stat().st_mtime_ns) for path in files] == before

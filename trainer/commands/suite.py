@@ -105,7 +105,7 @@ def tell_plan(cells: Sequence[Cell], out: Path) -> str:
         hours = count_hours(cell) if cell.key in todo else 0.0
         total += 0.0 if math.isnan(hours) else hours
         said = f"{hours:.2g}" if hours > 0 else NOTHING
-        who = (Path(cell.task).stem, Path(cell.protocol).stem, cell.model.name, str(cell.seed))
+        who = (cell.asks, Path(cell.protocol).stem, cell.model.name, str(cell.seed))
         lines.append((*who, said, _state(cell, out)))
 
     page = "\n".join(columns(lines, left=6))
@@ -146,7 +146,7 @@ def _run_all(cells: Sequence[Cell], out: Path, processes: int) -> bool:
     """Run what is not done; whether none was stopped."""
     todo = [cell for cell in unique(cells) if not cell.predictions(out)]
     for number, cell in enumerate(todo, 1):
-        name = f"{cell.task}, {cell.protocol}, {cell.model.name}, seed {cell.seed}"
+        name = f"{cell.asks}, {cell.protocol}, {cell.model.name}, seed {cell.seed}"
         sys.stderr.write(f"[{number}/{len(todo)}] {name}\n")
         record = run_cell(cell, out, processes)
         if record.state == "failed":

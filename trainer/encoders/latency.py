@@ -12,6 +12,8 @@ from surgstream.trainer.encoders.running import Runner
 from surgstream.trainer.runs.costs import EncoderCost
 
 _NUM_PASSES = 5
+_ENOUGH_SECONDS = 60.0
+"""After so long no other pass begins: on a CPU one of a large encoder takes minutes, and other ranks wait."""
 
 
 def measure_cost(runner: Runner, rank_info: RankInfo) -> EncoderCost:
@@ -29,6 +31,8 @@ def measure_passes(
 ) -> EncoderCost:
     """Count an encoder's parameters, and time its forward pass of one clip: the median of five, after one to warm up.
 
+    Where passes take long, it is the median of those that begin within a minute; of one alone, that one.
+
     Args:
         encode: From clips (1, 3, T, H, W) on the rank's device to anything.
         encoder: The encoder, whose parameters are counted.
@@ -41,11 +45,14 @@ def measure_passes(
     clip = clip.to(rank_info.device)
 
     with torch.no_grad():
-        seconds = [_timed(encode, clip) for _ in range(1 + _NUM_PASSES)]
+        warm_up = _timed(encode, clip)
+        seconds: list[float] = []
+        while len(seconds) < _NUM_PASSES and warm_up + sum(seconds) < _ENOUGH_SECONDS:
+            seconds.append(_timed(encode, clip))
     return EncoderCost(
         parameters=sum(parameter.numel() for parameter in encoder.parameters()),
         num_frames=num_frames,
-        ms_per_clip=1e3 * statistics.median(seconds[1:]),
+        ms_per_clip=1e3 * statistics.median(seconds or [warm_up]),
         device=rank_info.device_name,
     )
 

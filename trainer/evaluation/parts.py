@@ -8,6 +8,7 @@ from surgstream.trainer.evaluation.metrics.catalogue import find_metric
 from surgstream.trainer.evaluation.metrics.metric import Metric
 from surgstream.trainer.evaluation.metrics.samples import Videos
 from surgstream.trainer.evaluation.report.result import Part
+from surgstream.trainer.evaluation.statistics.bootstrap import FEW_UNITS
 from surgstream.trainer.evaluation.statistics.units import Units, units_of
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
 from surgstream.trainer.evaluation.tasks.split_config import metric_of_part
@@ -80,12 +81,24 @@ def told_parts(task: TaskConfig, videos: Videos) -> dict[str, Part]:
     return found
 
 
-def part_warnings(task: TaskConfig, videos: Videos) -> Iterator[str]:
-    """Yield a sentence where parts have another number of videos than is published; see `told_parts`."""
-    others = [
-        f"{part.title} {part.num_videos:,} of {part.num_expected:,}"
-        for part in told_parts(task, videos).values()
-        if part.num_expected is not None and part.num_expected != part.num_videos
-    ]
+def part_warnings(task: TaskConfig, videos: Videos, split: str) -> Iterator[str]:
+    """Yield a sentence where parts have few videos, or of the test another number than is published.
+
+    Args:
+        task: The task, with ids.
+        videos: The videos that are scored.
+        split: Their split.
+    """
+    few, others = [], []
+    for name, part in told_parts(task, videos).items():
+        groups = {video.video: video.group for video in videos_of_part(task, name, videos)}
+        units = units_of(groups, task.name, task.version)
+        if units.count < FEW_UNITS:
+            few.append(f"{part.title} {units.counted(units.count)}")
+        if split == "test" and part.num_expected not in (None, part.num_videos):
+            others.append(f"{part.title} {part.num_videos:,} of {part.num_expected:,}")
+
+    if few:
+        yield f"parts have so few videos that their intervals are too narrow, or none: {', '.join(few)}"
     if others:
         yield f"parts have other videos than those of published values: {', '.join(others)}"

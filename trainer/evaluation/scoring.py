@@ -101,7 +101,7 @@ def evaluate(
         caveats=task.caveats,
         packed_by=dict(packed_by or {}),
         notes=task.notes,
-        warnings=(*_warnings(rows, scorer, truth), *part_warnings(task, videos)),
+        warnings=(*_warnings(rows, scorer, truth), *part_warnings(task, videos, truth.split)),
         versions=_versions(),
     )
 

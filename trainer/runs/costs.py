@@ -1,13 +1,17 @@
 """What a run cost, as its directory tells it: the time and energy of its starts, and its encoder by itself."""
 
 import json
+import logging
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from surgstream.configs.files import write_atomically
+from surgstream.configs.files import naming, write_atomically
 from surgstream.trainer.runs.json_lines import get_float, get_int, get_str, read_lines, read_object
+
+log = logging.getLogger(__name__)
 
 STARTS = "costs.jsonl"
 ENCODER = "encoder_cost.json"
@@ -15,7 +19,7 @@ ENCODER = "encoder_cost.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """A start of a run that ended by itself: done, or asked to stop.
+    """A start of a run that was done, or stopped when it was asked to.
 
     Attributes:
         seconds: From the first word of its processes to their end.
@@ -58,14 +62,21 @@ class EncoderCost:
 
 
 def add_start(run_dir: Path, start: Start) -> None:
-    """Add a start to those of a run."""
+    """Add a start to those of a run; a directory that refuses is told, and no error, as the run's results are there."""
     line = asdict(start) | {"joules": None if math.isnan(start.joules) else start.joules}
-    with (run_dir / STARTS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    path = run_dir / STARTS
+    try:
+        with naming(path), path.open("a+b") as file:
+            # A line that a full disk tore would take this one with it
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+            torn = file.read(1) not in (b"", b"\n")
+            file.write(b"\n" * torn + json.dumps(line).encode() + b"\n")
+    except OSError as error:
+        log.warning("%s; what this start cost is not kept", error)
 
 
 def read_starts(run_dir: Path) -> Sequence[Start]:
-    """The starts of a run that ended by themselves; lines that cannot be read are left out."""
+    """The starts of a run that did not fail and were not killed; lines that cannot be read are left out."""
     found = []
     for line in read_lines(run_dir / STARTS):
         seconds, processes = get_float(line, "seconds"), get_int(line, "processes")
@@ -83,8 +94,11 @@ def read_starts(run_dir: Path) -> Sequence[Start]:
 
 
 def write_encoder_cost(run_dir: Path, cost: EncoderCost) -> None:
-    """Write what a run's encoder takes."""
-    write_atomically(run_dir / ENCODER, json.dumps(asdict(cost), indent=1) + "\n")
+    """Write what a run's encoder takes; a directory that refuses is told, and no error."""
+    try:
+        write_atomically(run_dir / ENCODER, json.dumps(asdict(cost), indent=1) + "\n")
+    except OSError as error:
+        log.warning("%s; what the encoder takes is not kept", error)
 
 
 def read_encoder_cost(run_dir: Path) -> EncoderCost | None:

@@ -13,7 +13,7 @@ from surgstream.configs.loading import load, read_tree
 from surgstream.configs.presets import find_preset
 from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.encoders.config import PIXELS, TIMM
-from surgstream.trainer.evaluation.tasks.loading import each_fold
+from surgstream.trainer.evaluation.tasks.loading import FOLD, each_fold
 from surgstream.trainer.readouts.config import KnnConfig, ProbeRecipe, RidgeConfig, TemporalConfig
 from surgstream.trainer.runs.files import tests_in
 from surgstream.trainer.suite.config import SuiteConfig
@@ -77,6 +77,13 @@ class Cell:
     def line(self) -> tuple[str, str, float]:
         """The line of the table that it belongs to."""
         return self.asked, self.protocol, self.share
+
+    @property
+    def asks(self) -> str:
+        """What it learns, as lists of cells have it: the task, with the share of its videos where that is not all."""
+        name, at, fold = self.task.partition(FOLD)
+        share = "" if self.share == 1 else f", {100 * self.share:g} %"
+        return f"{Path(name).stem}{at}{fold}{share}"
 
     @property
     def reads_features(self) -> bool:

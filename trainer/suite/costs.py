@@ -13,8 +13,9 @@ from surgstream.trainer.suite.scoring import Entry
 from surgstream.trainer.suite.table import encoders, title_of
 
 _SAID = (
-    "Hours are those of processes, GPU-hours where there are GPUs: all seeds, every start that ended by itself. "
-    "Milliseconds are those of the encoder's forward pass of one clip at a time, by the frames of a clip."
+    "Hours are those of processes, GPU-hours where there are GPUs: all seeds, every start that was done, or stopped "
+    "when it was asked to. Milliseconds are those of the encoder's forward pass of one clip at a time, by the frames "
+    "of a clip."
 )
 
 
@@ -54,7 +55,7 @@ def _of_runs(cells: Sequence[Cell], out: Path) -> str:
 
     hours = sum(start.hours for start in starts)
     small = [counted(sum(map(bool, by_run)), "run"), *_energy(starts), *_encoder(cells, out)]
-    return f"{hours:.2g}" + "".join(f"<small>{text}</small>" for text in small)
+    return _plain(hours) + "".join(f"<small>{text}</small>" for text in small)
 
 
 def _energy(starts: Sequence[Start]) -> Iterator[str]:
@@ -70,11 +71,17 @@ def _encoder(cells: Sequence[Cell], out: Path) -> Iterator[str]:
         return
     if found[0].parameters:
         yield f"{_rounded(found[0].parameters)} parameters"
-    yield f"{statistics.median(cost.ms_per_frame for cost in found):.2g} ms a frame"
+    yield f"{_plain(statistics.median(cost.ms_per_frame for cost in found))} ms a frame"
+
+
+def _plain(number: float) -> str:
+    """A number with two digits that say something, and without a power of ten where it is large."""
+    return f"{float(f'{number:.2g}'):,g}"
 
 
 def _rounded(number: float) -> str:
     """A number with three digits and the letter of its thousands."""
+    number = float(f"{number:.3g}")
     for letter, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= size:
             return f"{number / size:.3g} {letter}"

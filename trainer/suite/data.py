@@ -74,7 +74,9 @@ class Corpora:
         for address, datasets in self._found.items():
             if task.dataset in datasets:
                 return address
-        raise ConfigError(f"no corpus has the dataset {task.dataset}")
+        raise ConfigError(
+            f"no corpus has the dataset {task.dataset}; pack it, or name the corpus that has it by --corpus"
+        )
 
     def check(self, task: TaskConfig, address: str) -> None:
         """Make sure that a corpus has all videos of a task, whose globs are resolved.

@@ -34,7 +34,11 @@ def draw_table(suite: SuiteConfig, entries: Sequence[Entry]) -> str:
         parts.append("## Published\n")
         parts.append(
             markdown(
-                [("task", "model", "value", "protocol", "source", "caveats"), *published], left=6
+                [
+                    ("task", "model", "value as printed there", "protocol", "source", "caveats"),
+                    *published,
+                ],
+                left=6,
             )
             + "\n"
         )

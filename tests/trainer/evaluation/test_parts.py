@@ -89,6 +89,16 @@ def test_a_result_its_table_and_its_page_show_parts() -> None:
         assert "phase_jaccard_east, %" in text and "edit_west" in text
         assert "phase_jaccard_west 71.25" in text and told in text
         assert "north" not in text
+        assert "values as printed there" in text, "in per cent or not, whatever ours are in"
+
+
+def test_of_few_videos_a_part_warns_and_of_validation_nothing_is_published() -> None:
+    models = [Model(name="m", seeds=(model(0.2),))]
+    for split, is_told in (("test", True), ("val", False)):
+        found = evaluate(TASK, SPACE, models, replace(TRUTH, split=split))
+        told = [each for each in found.warnings if each.startswith("parts have")]
+        assert "too narrow, or none: Of the east 9 videos, west 5 videos" in told[0]
+        assert ("west 5 of 3" in told[-1]) == is_told
 
 
 @pytest.mark.parametrize(

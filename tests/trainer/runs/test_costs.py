@@ -43,6 +43,23 @@ def test_what_an_encoder_takes_is_read_as_it_was_written(tmp_path: Path) -> None
     assert read_encoder_cost(tmp_path) == COST
 
 
+def test_a_full_disk_ends_no_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / STARTS).symlink_to("/dev/full")
+    add_start(tmp_path, START)
+    write_encoder_cost(tmp_path / "gone", COST)
+    starts, encoder = caplog.messages
+    assert "No space left" in starts and str(tmp_path / STARTS) in starts
+    assert "gone" in encoder and "is not kept" in encoder
+
+
+def test_a_torn_line_takes_no_other_with_it(tmp_path: Path) -> None:
+    add_start(tmp_path, START)
+    with (tmp_path / STARTS).open("a") as file:
+        file.write('{"seconds": 1')
+    add_start(tmp_path, START)
+    assert read_starts(tmp_path) == [START, START]
+
+
 @given(st.data())
 def test_torn_and_strange_files_are_left_out(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -79,13 +79,14 @@ def test_each_fold_is_a_cell_of_one_column(made: MadeUp) -> None:
     word = f"{made.task(split=None, folds=folds)}@*o*e*"
     cells = made.cells(suite_of(word), PIXELS)
     assert [cell.task.partition("@")[2] for cell in cells] == ["one", "other"]
+    assert [cell.asks for cell in cells] == ["phases@one", "phases@other"]
     assert {cell.asked for cell in cells} == {word}
 
 
 def test_what_is_missing_is_told_and_not_run(made: MadeUp) -> None:
     absent = made.task(dataset="hip")
     cell = only(made.cells(suite_of(absent), PIXELS))
-    assert cell.missing == "no corpus has the dataset hip" and not unique([cell])
+    assert "no corpus has the dataset hip; pack it, or" in cell.missing and not unique([cell])
 
     (made.labels / "v7.csv").unlink()
     cell = only(made.cells(suite_of(made.task()), PIXELS))
@@ -147,6 +148,7 @@ def test_each_share_of_the_training_videos_is_a_line(made: MadeUp) -> None:
     part = PartConfig(tasks=(made.task(),), protocols=("probe_ridge",), shares=(0.25, 1.0))
     cells = made.cells(SuiteConfig(title="", parts=(part,), yardsticks=()), PIXELS)
     assert [cell.share for cell in cells] == [0.25, 1.0]
+    assert [cell.asks for cell in cells] == ["phases, 25 %", "phases"]
     assert len({cell.line for cell in cells}) == len({cell.key for cell in cells}) == 2
     recipes = [cell.recipe for cell in cells]
     assert [recipe.clips.share for recipe in recipes if recipe] == [0.25, 1.0]

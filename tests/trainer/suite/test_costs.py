@@ -50,6 +50,15 @@ def test_all_starts_of_all_seeds_count_by_their_processes(made: MadeUp) -> None:
     assert told == ["1", "2 runs", "3.2 MJ", "86.4 M parameters", "0.5 ms a frame"]
 
 
+def test_large_numbers_have_no_powers_of_ten(made: MadeUp) -> None:
+    (first, _) = cells_of(made)
+    add(made, first, seconds=8.64e5, joules=999_700)
+    slow = EncoderCost(parameters=10**9, num_frames=1, ms_per_clip=1234, device="x86_64")
+    write_encoder_cost(first.folder(made.places.out), slow)
+    told = cost_of(made, [first])
+    assert told == ["1,900", "1 run", "1 MJ", "1 G parameters", "1,200 ms a frame"]
+
+
 def test_energy_that_one_start_does_not_tell_is_not_told_at_all(made: MadeUp) -> None:
     first, second = cells_of(made)
     add(made, first, seconds=90, joules=2e6)

@@ -181,7 +181,8 @@ def _published(result: Result) -> str:
     if not result.published:
         return ""
     lines = [
-        "<tr><th>model</th><th class=left>values</th><th class=left>protocol, source</th></tr>\n"
+        "<tr><th>model</th><th class=left>values as printed there</th>"
+        "<th class=left>protocol, source</th></tr>\n"
     ]
     for row in result.published:
         letters = f" <sup>{escape(' '.join(row.caveats))}</sup>" if row.caveats else ""

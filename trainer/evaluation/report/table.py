@@ -101,7 +101,7 @@ def published_values(row: Published, result: Result) -> str:
 
 
 def _published(result: Result) -> Iterator[tuple[str, ...]]:
-    yield ("model", "values", "protocol", "source", "caveats")
+    yield ("model", "values as printed there", "protocol", "source", "caveats")
     for row in result.published:
         values = published_values(row, result)
         yield (row.model, values, row.protocol, row.source, " ".join(row.caveats))

@@ -174,7 +174,7 @@ class TaskConfig:
             yield f"main: expected one of the metrics, got {self.main!r}{did_you_mean(self.main, of_task)}"
 
         yield from self._problems_of_classes()
-        yield from self._problems_of_videos()
+        yield from self.problems_of_videos()
         yield from self._problems_of_published()
 
     def unknown_metrics(self, known: Collection[str]) -> Iterator[str]:
@@ -204,7 +204,8 @@ class TaskConfig:
             if self.components and name.count("/") + 1 != len(self.components):
                 yield f"classes: expected {'/'.join(self.components)}, got {name!r}"
 
-    def _problems_of_videos(self) -> Iterator[str]:
+    def problems_of_videos(self) -> Iterator[str]:
+        """Yield what is wrong with groups, subsets, parts and aliases, which globs decide once they are resolved."""
         for dataset, alias in self.aliases.items():
             try:
                 Alias.parse(alias)

@@ -65,7 +65,7 @@ def _folds(task: TaskConfig, word: str) -> list[str]:
 
 def _together(task: TaskConfig, folds: Sequence[str], word: str) -> SplitConfig:
     """The test videos of several folds; there is nothing to train on, as a video of one fold's test is of another's."""
-    videos = [id for fold in folds for id in task.folds[fold].videos()["test"]]
+    videos = [id for fold in folds for id in task.folds[fold].entries()["test"]]
     if twice := repeated(videos):
         raise ConfigError(
             f"{word}: expected folds that test each video once, {twice[0]} is in several of "

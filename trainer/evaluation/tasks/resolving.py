@@ -31,7 +31,7 @@ def resolve(task: TaskConfig, known: Collection[str], where: str) -> TaskConfig:
     assert task.split, "globs are resolved of a task that is judged by"
     split = _split(task, task.split, known, where)
     found = replace(task, split=split, parts=_parts(task, split, known, where))
-    for problem in chain(split.problems(), found.problems()):
+    for problem in chain(split.problems(), found.problems_of_videos()):
         raise ConfigError(f"{where}: {task.name}: {problem}")
     return found
 

@@ -92,12 +92,14 @@ def train_bank(
         configure_logging(rank_info, run_dir / LOG)
         where = f"resuming from {checkpoint}" if checkpoint else "starting"
         log.info("%s: step %d of %d", where, standing.step, parts.plan.last_step)
-        runner = Runner(encoder, recipe.encoder, rank_info.device)
-        write_encoder_cost(run_dir, measure_cost(runner, rank_info))
 
     if from_main(lambda: is_tested(parts)):
         log.info("%s was tested, and its predictions stay as they are", run_dir)
         return True
+
+    if rank_info.is_main:
+        runner = Runner(encoder, recipe.encoder, rank_info.device)
+        write_encoder_cost(run_dir, measure_cost(runner, rank_info))
     return _train_and_test(parts, standing, task, order, make_guards)
 
 

@@ -120,6 +120,29 @@ def test_a_part_may_name_videos_that_are_not_tested_and_a_fold_may_lack_it() -> 
     }
 
 
+def test_a_fold_without_a_part_keeps_what_is_published_of_it() -> None:
+    parts = {"left": {"videos": ["left_*"]}, "right": {"videos": ["right_*"]}}
+    split = {"train": ["train_*", "right_*"], "test": ["left_*"]}
+    row = {"model": "M", "source": "S", "protocol": "P", "values": {"dice_right": 0.5}}
+    fold = task(parts=parts, split=split, name="t@left", published=[row])
+    assert resolve(fold, KNOWN, "shards").published == fold.published
+
+
+def test_folds_of_globs_are_tested_together(tmp_path: Path) -> None:
+    """As a suite scores them: each video by the model of its fold."""
+    _, labels = write_labelled(tmp_path)
+    split = {"train": ["v[0-3]"], "source": "Ours."}
+    folds = {"six": {**split, "test": ["v6*"]}, "seven": {**split, "test": ["v7*"]}}
+    word = write_task(tmp_path, "phases", split=None, folds=folds)
+    found, _ = open_labels(find_task(f"{word}@*"), str(labels), None)
+    assert sorted(found.videos("test")) == ["v6", "v7"]
+
+    folds["again"] = {**split, "test": ["?7"]}
+    word = write_task(tmp_path, "phases", split=None, folds=folds)
+    with pytest.raises(ConfigError, match="test: expected each video once, got 'v7' twice"):
+        open_labels(find_task(f"{word}@*"), str(labels), None)
+
+
 def test_ids_that_nobody_has_resolved_are_not_taken_for_videos() -> None:
     with pytest.raises(ConfigError, match=r"split.train: expected ids of videos, got the glob"):
         task().videos("train")

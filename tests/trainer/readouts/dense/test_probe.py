@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from surgstream.launch.__main__ import main
+from surgstream.trainer.runs.costs import ENCODER
 from tests.helpers.handmade import HEIGHT, WIDTH
 from tests.helpers.ranks import finish, kill, wait_for
 from tests.trainer.readouts.dense import made_up
@@ -106,9 +107,10 @@ def test_what_is_there_stays_and_is_scored(
 ) -> None:
     run_dir, _ = undisturbed("linear_mask")
     file = made_up.test_file(run_dir)
-    before = file.stat().st_mtime_ns
+    kept = (file, run_dir / ENCODER)
+    before = [path.stat().st_mtime_ns for path in kept]
     assert finish(begin(root, "linear_mask", run_dir, 1)) == [0]
-    assert file.stat().st_mtime_ns == before
+    assert [path.stat().st_mtime_ns for path in kept] == before
 
     task = root / "linear_mask.task.yaml"
     assert main(["evaluate", str(task), str(file), "--corpus", str(root / "shards")]) == 0
