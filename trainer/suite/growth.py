@@ -24,10 +24,12 @@ class Spent:
 
     Attributes:
         run: The directory of its run.
+        model: What was trained: the objective, and how many parameters it has where torch is there to count them.
         amounts: `frames` of its corpus, `steps`, and `operations` where torch is there to count them.
     """
 
     run: str
+    model: str
     amounts: Mapping[str, float]
 
 
@@ -45,14 +47,14 @@ def spent_on(model: SuiteModel) -> Spent | None:
 def draw_pretraining(entry: Entry, spent: Mapping[str, Spent]) -> str:
     """Draw a line's metric against what its encoders were pretrained with, as SVG.
 
-    Checkpoints of one run are joined; runs of one checkpoint each are, too.
+    Checkpoints of one run are joined; runs of one checkpoint each are, too, where they trained the same model.
 
     Args:
         entry: The line.
         spent: What encoders were trained with, by their names.
 
     Returns:
-        Empty where fewer than two encoders tell of different amounts.
+        Empty where there are no two to join.
     """
     runs = [found.run for found in spent.values()]
     has_several = len({*runs}) < len(runs)
@@ -61,9 +63,9 @@ def draw_pretraining(entry: Entry, spent: Mapping[str, Spent]) -> str:
         value = _value_of(entry, name)
         if value is None:
             continue
-        series = Path(found.run).name if has_several else entry.protocol
+        series = Path(found.run).name if has_several else found.model
         for amount, x in found.amounts.items():
-            against.setdefault(amount, []).append(_point(series, x, value))
+            against.setdefault(amount, []).append(_point(entry, series, x, value))
 
     return _drawn([entry], {name: points for name, points in against.items() if _differ(points)})
 
@@ -72,7 +74,7 @@ def draw_labels(entries: Sequence[Entry]) -> str:
     """Draw the metric of lines that differ in their share of the training videos, as SVG; empty of one line."""
     names = dict.fromkeys(cell.model.name for entry in entries for cell in entry.cells)
     points = [
-        _point(name, 100 * entry.share, value)
+        _point(entry, name, 100 * entry.share, value)
         for name in names
         for entry in entries
         if (value := _value_of(entry, name)) is not None
@@ -94,12 +96,16 @@ def _spent(checkpoint: Path) -> Spent | None:
         "steps": float(progress.step),
     }
     sizes = count_sizes(recipe.objective)
+    model: str = recipe.objective.name
     if sizes:
+        model += f", {sizes.parameters['trainable'] / 1e6:.3g} million parameters"
         amounts["operations"] = float(progress.clips_seen * sum(sizes.flops.values()))
 
     folder = checkpoint.parent
     run = folder.parent if folder.name == CHECKPOINTS else checkpoint
-    return Spent(run=str(run), amounts={name: x for name, x in amounts.items() if x > 0})
+    return Spent(
+        run=str(run), model=model, amounts={name: x for name, x in amounts.items() if x > 0}
+    )
 
 
 def _value_of(entry: Entry, name: str) -> Value | None:
@@ -107,12 +113,26 @@ def _value_of(entry: Entry, name: str) -> Value | None:
     return row.values.get(entry.result.main) if row and entry.result else None
 
 
-def _point(series: str, x: float, value: Value) -> GrowthPoint:
-    return GrowthPoint(series=series, x=x, value=value.value, low=value.low, high=value.high)
+def _point(entry: Entry, series: str, x: float, value: Value) -> GrowthPoint:
+    """A value as it stands in the table: shares in per cent."""
+    assert entry.result
+    unit = 100 if entry.result.metrics[entry.result.main]["percent"] else 1
+    return GrowthPoint(
+        series=series,
+        x=x,
+        value=unit * value.value,
+        low=unit * value.low,
+        high=unit * value.high,
+    )
 
 
 def _differ(points: Sequence[GrowthPoint]) -> bool:
-    return len({point.x for point in points if point.value == point.value}) > 1
+    """Whether a series has two points to join."""
+    found: dict[str, set[float]] = {}
+    for point in points:
+        if point.value == point.value:
+            found.setdefault(point.series, set()).add(point.x)
+    return any(len(amounts) > 1 for amounts in found.values())
 
 
 def _drawn(entries: Sequence[Entry], against: Mapping[str, Sequence[GrowthPoint]]) -> str:

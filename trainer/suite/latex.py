@@ -41,7 +41,7 @@ def draw_latex(suite: SuiteConfig, entries: Sequence[Entry]) -> str:
     names = encoders(entries)
     heads = [
         "Task",
-        *map(escaped, names),
+        *map(_heading, names),
         *(rf"\textit{{{escaped(name)}}}" for name in YARDSTICKS),
     ]
     marks: list[str] = []
@@ -66,11 +66,23 @@ def draw_latex(suite: SuiteConfig, entries: Sequence[Entry]) -> str:
     )
 
 
+def _heading(name: str) -> str:
+    """The name of an encoder, in lines that end with its hyphens."""
+    parts = re.split("(?<=-)", name)
+    return _stacked(parts, "c") if len(parts) > 1 else escaped(name)
+
+
+def _stacked(parts: Sequence[str], to: str) -> str:
+    lines = r"\\".join(map(escaped, parts))
+    return rf"\shortstack[{to}]{{{lines}}}"
+
+
 def _lines(entry: Entry, names: Sequence[str], marks: list[str]) -> Iterator[str]:
     about = escaped(f"{entry.protocol}: {metric_of(entry)}")
     cells = [_cell(entry, name, marks) for name in (*names, *YARDSTICKS)]
-    task = rf"\shortstack[l]{{{escaped(title_of(entry))}\\{{\scriptsize {about}}}}}"
-    yield f"{' & '.join([task, *cells])} \\\\"
+    title = _stacked(re.split("(?<=:) ", title_of(entry)), "l")
+    task = rf"\shortstack[l]{{{title}\\{{\scriptsize {about}}}}}"
+    yield f"{' & '.join([task, *cells])} \\\\ \\addlinespace"
 
     if entry.result:
         for row, value in published_of(entry.result):

@@ -1,5 +1,6 @@
 """What a metric is against what was spent on checkpoints and on labels."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,8 +89,16 @@ def test_runs_on_other_corpora_are_a_curve(made: MadeUp) -> None:
     suite = suite_of(made.task(), seeds=[0])
     (entry,) = entries_of(made, words, suite)
     spent = {model.name: spent_on(model) for model in read_models(words, suite)}
-    svg = draw_pretraining(entry, {name: found for name, found in spent.items() if found})
+    told = {name: found for name, found in spent.items() if found}
+    svg = draw_pretraining(entry, told)
     assert "frames of the corpus" in svg and "steps" not in svg
+    # In per cent, as in the table
+    value = entry.result.models[0].values["image_accuracy"].value if entry.result else 0
+    assert value <= 1 and f">{100 * value:.0f}<" in svg.replace(".0<", "<")
+
+    first, second = told
+    others = told | {second: replace(told[second], model="another model")}
+    assert first != second and draw_pretraining(entry, others) == ""
 
 
 def test_shares_of_the_labels_are_a_curve_for_each_encoder(made: MadeUp) -> None:
