@@ -46,6 +46,7 @@ class SuiteConfig:
         seeds: Of heads, orders and random weights. Readouts that nothing random decides have the first alone.
         yardsticks: Encoders that stand in every table: `random` has the architecture of the first encoder that is
             asked for, `pixels` is the mean colours of patches.
+        pixels: How `pixels` sees clips, as words `encoder.KEY=VALUE`; none of them is 16 frames of 224 pixels.
         leaks: What becomes of cells whose encoder was trained on videos that it would be judged by, as `leaks.found` of
             their recipes.
         notes: What a reader of the table should know.
@@ -55,6 +56,7 @@ class SuiteConfig:
     parts: tuple[PartConfig, ...]
     seeds: tuple[Seed, ...] = (0, 1, 2)
     yardsticks: tuple[Literal["random", "pixels"], ...] = ("random",)
+    pixels: tuple[str, ...] = ()
     leaks: Literal["refuse", "allow_val", "allow"] = "allow_val"
     notes: tuple[str, ...] = ()
 
@@ -64,6 +66,10 @@ class SuiteConfig:
             yield "parts: expected at least one, got none"
         if not self.seeds or len({*self.seeds}) < len(self.seeds):
             yield f"seeds: expected numbers that differ, got {list(self.seeds)}"
+
+        for word in self.pixels:
+            if not word.startswith("encoder.") or "=" not in word:
+                yield f"pixels: expected encoder.KEY=VALUE, got {word!r:.80}"
 
         seen = set()
         for part in self.parts:

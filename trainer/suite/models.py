@@ -71,7 +71,7 @@ def read_models(words: Sequence[str], suite: SuiteConfig) -> tuple[SuiteModel, .
     first = found[0]
     for yardstick in suite.yardsticks:
         if yardstick == PIXELS:
-            found.append(_yardstick(PIXELS, PIXELS, ()))
+            found.append(_yardstick(PIXELS, PIXELS, suite.pixels))
         elif first.weights != PIXELS and not first.is_random:
             found.append(_yardstick(RANDOM, f"{RANDOM}:{first.weights}", first.words))
 

@@ -9,7 +9,8 @@ from surgstream.trainer.errors import ModelError
 from surgstream.trainer.suite.models import read_models
 from tests.trainer.suite.made_up import suite_of
 
-SUITE = suite_of("phases", yardsticks=("random", "pixels"))
+PIXELS = ("encoder.num_frames=4",)
+SUITE = suite_of("phases", yardsticks=("random", "pixels"), pixels=PIXELS)
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def test_settings_are_of_the_weights_before_them(file: Path) -> None:
         ("a", str(file), ("encoder.layout=videomae",)),
         ("timm-vit_tiny", "timm:vit_tiny", ()),
         ("random", f"random:{file}", ("encoder.layout=videomae",)),
-        ("pixels", "pixels", ()),
+        ("pixels", "pixels", PIXELS),
     ]
     assert [model.is_yardstick for model in found] == [False, False, True, True]
 
