@@ -26,7 +26,10 @@ def test_it_runs_and_shows_pictures(
     monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}, kernel_name="python3"
+        notebook,
+        timeout=300,
+        resources={"metadata": {"path": str(tmp_path)}},
+        kernel_name="python3",
     )
     client.execute()
 
@@ -35,7 +38,9 @@ def test_it_runs_and_shows_pictures(
     assert pictures and all(picture.std() > 5 for picture in pictures)
     assert not [output for output in outputs if output.get("name") == "stderr"]
     if path.stem == "from_weights_to_ribbons":
-        html = "".join(output["data"].get("text/html", "") for output in outputs if "data" in output)
+        html = "".join(
+            output["data"].get("text/html", "") for output in outputs if "data" in output
+        )
         assert "Ribbons" in html
 
 

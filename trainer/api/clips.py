@@ -24,8 +24,8 @@ class Clips(IterableDataset[Batch]):
     """Batches of clips without end; see `Corpus.clips`.
 
     It is a dataset for any loop: `DataLoader(clips, batch_size=None)`, Lightning's and Accelerate's loops, and
-    `StatefulDataLoader` of torchdata, whose state it keeps. It reads and decodes ahead on threads of its own, so loaders
-    have no workers. Another iteration goes on where the last one ended; `load_state_dict` goes anywhere.
+    `StatefulDataLoader` of torchdata, whose state it keeps. It reads and decodes ahead on threads of its own, so that
+    loaders have no workers. Another iteration goes on where the last one ended; `load_state_dict` goes anywhere.
 
     Attributes:
         clips_seen: Draws of all ranks that iterations have passed.

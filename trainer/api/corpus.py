@@ -63,9 +63,7 @@ class Corpus:
         """Tell how much there is."""
         datasets = self.datasets
         videos = sum(dataset.videos for dataset in datasets)
-        return (
-            f"Corpus({self.uri!r}, {len(datasets)} datasets, {videos} videos, {self.hours:.1f} hours)"
-        )
+        return f"Corpus({self.uri!r}, {len(datasets)} datasets, {videos} videos, {self.hours:.1f} hours)"
 
     @cached_property
     def datasets(self) -> tuple[DatasetSummary, ...]:
@@ -166,9 +164,7 @@ class Corpus:
     @cached_property
     def _placed(self) -> dict[tuple[str, str], Placed]:
         manifest = Manifest.load(self._storage)
-        return {
-            (placed.shard.dataset, placed.video.id): placed for placed in all_videos(manifest)
-        }
+        return {(placed.shard.dataset, placed.video.id): placed for placed in all_videos(manifest)}
 
     def _check(self, dataset: str) -> None:
         names = [found.name for found in self.datasets]

@@ -52,7 +52,9 @@ class Evaluation:
         """Tell the main metric of each model."""
         values = {row.name: row.values.get(self.result.main) for row in self.result.models}
         told = ", ".join(
-            f"{name} {value.value:.4g}" for name, value in values.items() if value and not math.isnan(value.value)
+            f"{name} {value.value:.4g}"
+            for name, value in values.items()
+            if value and not math.isnan(value.value)
         )
         return f"Evaluation({self.result.title!r}, {self.result.main}: {told})"
 

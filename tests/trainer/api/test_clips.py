@@ -105,6 +105,8 @@ def test_a_state_of_another_corpus_is_refused(shards: Path) -> None:
         other.load_state_dict(clips(shards).state_dict())
 
 
+# Of torchdata's import, under the newest torch
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
 def test_loaders_of_torch_take_them(shards: Path) -> None:
     whole = list(islice(clips(shards), 4))
     assert named(list(islice(DataLoader(clips(shards), batch_size=None), 2))) == named(whole[:2])

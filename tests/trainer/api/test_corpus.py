@@ -53,7 +53,9 @@ def test_names_that_are_not_there_are_told(shards: Path) -> None:
     with pytest.raises(ConfigError, match="knee has no video 'v33'"):
         corpus.frame("knee", "v33", 0)
     # The third video has a hole
-    with pytest.raises(ConfigError, match="knee/v2: expected a frame from 0 to 20 that was packed, got 10"):
+    with pytest.raises(
+        ConfigError, match="knee/v2: expected a frame from 0 to 20 that was packed, got 10"
+    ):
         corpus.frame("knee", "v2", 10)
 
 

@@ -60,7 +60,7 @@ def test_a_batch_decides_nothing(video: Path) -> None:
 
 
 def test_moments_between_frames_are_refused(video: Path) -> None:
-    with pytest.raises(ConfigError, match="every_seconds: expected a multiple of 0.4 s"):
+    with pytest.raises(ConfigError, match=r"every_seconds: expected a multiple of 0\.4 s"):
         surgstream.features(GreyEncoder(), str(video), seconds_apart=0.4)
 
 
