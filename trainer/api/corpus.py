@@ -37,7 +37,7 @@ def open_corpus(
     Example:
         >>> corpus = surgstream.open_corpus("s3://bucket/corpus")
         >>> corpus
-        Corpus('s3://bucket/corpus', 3 datasets, 120 videos, 88.2 hours)
+        Corpus('s3://bucket/corpus', 3 datasets, 120 videos, 88.20 hours)
         >>> corpus.frame("cholec80", "video01", 250)  # shown by notebooks
     """
     storage = open_storage(uri)

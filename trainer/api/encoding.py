@@ -104,35 +104,53 @@ def features(
             f"every_seconds: expected a multiple of {apart:g} s, the time between frames, got {every_seconds:g}"
         )
 
+    frames = _packed_frames(video, fps, short_side)
+    encode = _Encoding(encoder, batch_size)
+    clips = _clips(frames, encoder.num_frames, round(every))
+    seconds: list[float] = []
+    vectors = [np.empty((0, encoder.pooled_dim), np.float32)]
+    while batch := list(islice(clips, batch_size)):
+        size = (frames.width, frames.height)
+        vectors.append(encode([jpeg for _, clip in batch for jpeg in clip], len(batch), size))
+        seconds += [float(number / fps) for number, _ in batch]
+    return VideoFeatures(seconds=np.array(seconds), vectors=np.concatenate(vectors))
+
+
+class _Encoding:
+    """From the JPEGs of clips to their vectors, as features of a packed corpus are computed."""
+
+    def __init__(self, encoder: FrozenEncoder, batch_size: int) -> None:
+        device = RankInfo().device
+        self._runner = Runner(encoder, FrozenConfig(), device)
+        self._decoder = ClipDecoder(
+            DecodeConfig(),
+            max_clips=batch_size,
+            num_frames=encoder.num_frames,
+            image_size=encoder.image_size,
+            device=device,
+        )
+
+    def __call__(
+        self, jpegs: Sequence[Jpeg], num_clips: int, size: tuple[int, int]
+    ) -> npt.NDArray[np.float32]:
+        """The vectors (B, D) of B clips, whose frames have one width and height."""
+        windows = view_windows("squash", np.array([size] * num_clips))
+        clips = self._decoder.decode(jpegs, ClipTransform(windows=windows))
+        vectors: npt.NDArray[np.float32] = self._runner.pooled(clips).cpu().numpy()
+        return vectors
+
+
+def _packed_frames(video: str, fps: Fraction, short_side: int) -> JpegFrames[FrameEvidence]:
+    """The frames of a file as it would be packed: without black borders, scaled, as JPEGs."""
     film = VideoFile(video, Stores())
     border = find_border(film)
-    frames: JpegFrames[FrameEvidence] = JpegFrames(
+    return JpegFrames(
         film,
         fps=fps,
         short_side=short_side,
         quality=PackConfig().jpeg_quality,
         crop=None if border is None else (border.box, border.shape),
     )
-    clips = _clips(frames, encoder.num_frames, round(every))
-    rank_info = RankInfo()
-    runner = Runner(encoder, FrozenConfig(), rank_info.device)
-    decoder = ClipDecoder(
-        DecodeConfig(),
-        max_clips=batch_size,
-        num_frames=encoder.num_frames,
-        image_size=encoder.image_size,
-        device=rank_info.device,
-    )
-
-    seconds: list[float] = []
-    vectors = [np.empty((0, encoder.pooled_dim), np.float32)]
-    while batch := list(islice(clips, batch_size)):
-        size = np.array([[frames.width, frames.height]] * len(batch))
-        transform = ClipTransform(windows=view_windows("squash", size))
-        decoded = decoder.decode([jpeg for _, clip in batch for jpeg in clip], transform)
-        vectors.append(runner.pooled(decoded).cpu().numpy())
-        seconds += [float(number / fps) for number, _ in batch]
-    return VideoFeatures(seconds=np.array(seconds), vectors=np.concatenate(vectors))
 
 
 def _seconds_apart(encoder: FrozenEncoder) -> float:

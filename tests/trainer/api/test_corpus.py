@@ -33,7 +33,7 @@ def test_it_tells_what_is_in_it(shards: Path) -> None:
     corpus = surgstream.open_corpus(str(shards))
     assert [dataset.name for dataset in corpus.datasets] == ["knee", "other"]
     assert corpus.videos("knee") == [f"v{i}" for i in range(8)]
-    assert "2 datasets, 9 videos" in repr(corpus)
+    assert "2 datasets, 9 videos, 0.0" in repr(corpus)
 
     alone = surgstream.open_corpus(str(shards), datasets=["other"])
     assert [dataset.name for dataset in alone.datasets] == ["other"]
