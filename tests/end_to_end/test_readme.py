@@ -10,14 +10,23 @@ from tests.end_to_end.conftest import Corpora
 README = Path(__file__).parents[2] / "README.md"
 
 
-def test_the_example_gives_the_batch_that_it_says(corpora: Corpora, tmp_path: Path) -> None:
+def test_the_example_gives_what_it_says(corpora: Corpora, tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    (code,) = (block for block in blocks if "clip_source" in block)
-    (tmp_path / "demo").mkdir()
-    (tmp_path / "demo" / "shards").symlink_to(corpora.train)
+    (code,) = (block for block in blocks if "open_corpus" in block)
+    assert len(code.strip().splitlines()) == 8
+    demo = tmp_path / "demo"
+    demo.mkdir()
+    (demo / "shards").symlink_to(corpora.train)
+    (demo / "videos").symlink_to(corpora.videos)
+    words = ["surgvista_tiny", "run_dir=demo/run", "held_out=null", "max_steps=1"]
+    run([sys.executable, "-m", "surgstream", "pretrain", *words], tmp_path)
 
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )
-    assert run.returncode == 0, run.stderr
-    assert re.fullmatch(r"torch\.Size\(\[8, 3, 4, 64, 64\]\) \w+/\w+@\d+\n", run.stdout)
+    printed = run([sys.executable, "-c", code], tmp_path)
+    shape = re.escape("torch.Size([8, 3, 4, 64, 64])")
+    assert re.fullmatch(rf"{shape} \w+/\w+@\d+ \(\d+, 128\)\n", printed)
+
+
+def run(words: list[str], folder: Path) -> str:
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,0 +1,1 @@
+"""What notebooks and scripts use, by `import surgstream`: corpora, clips, encoders, evaluation."""

@@ -1,0 +1,120 @@
+"""Clips of a corpus as an iterable dataset of torch, in the exact order of a training."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast, get_args
+
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.loading import build
+from surgstream.shards.order.sequence import Order, check_batch
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.trainer.data.config import AugmentConfig, DataConfig, View
+from surgstream.trainer.data.source import ClipSource
+from surgstream.trainer.distributed import RankInfo
+
+Batch = dict[str, Any]
+"""`clips` (B, 3, T, H, W) float32, normalised by ImageNet's means and deviations; `names`, B texts
+`DATASET/VIDEO@FRAME`, where the frame is the last one of the clip; `draws`, (B,) int64, the numbers of the draws."""
+
+
+class Clips(IterableDataset[Batch]):
+    """Batches of clips without end; see `Corpus.clips`.
+
+    It is a dataset for any loop: `DataLoader(clips, batch_size=None)`, Lightning's and Accelerate's loops, and
+    `StatefulDataLoader` of torchdata, whose state it keeps. It reads and decodes ahead on threads of its own, so that
+    loaders have no workers. Another iteration goes on where the last one ended; `load_state_dict` goes anywhere.
+
+    Attributes:
+        clips_seen: Draws of all ranks that iterations have passed.
+    """
+
+    def __init__(
+        self,
+        table: FrameTable,
+        data: Mapping[str, Any],
+        *,
+        num_frames: int,
+        image_size: int,
+        batch_size: int,
+        seed: int,
+        rank: int,
+        world_size: int,
+    ) -> None:
+        super().__init__()
+        augment = data.get("augment")
+        view = cast(View, augment) if augment in get_args(View) else None
+        settings = {key: value for key, value in data.items() if not (view and key == "augment")}
+        config = build(DataConfig, settings, where="clips")
+        if not 0 <= rank < world_size:
+            raise ConfigError(f"clips: expected a rank below {world_size}, got {rank}")
+
+        self._global_batch_size = batch_size * world_size
+        check_batch(self._global_batch_size, batch_size, world_size)
+        self._table = table
+        self._order = Order.create(table.sizes(), seed, config.order)
+        rank_info = RankInfo(rank=rank, local_rank=rank, world_size=world_size)
+        shown: AugmentConfig | View = view or config.augment
+        self._source = ClipSource(
+            config,
+            table,
+            seed=seed,
+            num_frames=num_frames,
+            image_size=image_size,
+            micro_batch_size=batch_size,
+            rank_info=rank_info,
+            augment=shown,
+        )
+        self.clips_seen = 0
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Go on with the first batch that no iteration has given yet.
+
+        Raises:
+            ConfigError: A loader wants to do it in workers.
+            ShardError: The corpus cannot be read, or too many clips are damaged.
+        """
+        if get_worker_info() is not None:
+            raise ConfigError(
+                "clips: expected a loader with num_workers=0, as clips are read and decoded on threads already"
+            )
+        opened = self._source.open(
+            self._order, global_batch_size=self._global_batch_size, start=self.clips_seen
+        )
+        with opened as batches:
+            for batch in batches:
+                # Counted before it is handed out: whoever saves afterwards has seen it
+                self.clips_seen += self._global_batch_size
+                yield {
+                    "clips": _own(batch.clips),
+                    "names": [str(name) for name in batch.names],
+                    "draws": torch.from_numpy(batch.draws.copy()),
+                }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it is: the order, the corpus, and how many clips of it were seen."""
+        return {
+            "clips_seen": self.clips_seen,
+            "order": self._order.to_json(),
+            "corpus": self._table.sha256,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where another one was, maybe with more or fewer ranks.
+
+        Raises:
+            ConfigError: It was over another corpus.
+        """
+        if state["corpus"] != self._table.sha256:
+            raise ConfigError(
+                "clips: expected the state of clips of this corpus, got another's; open that one"
+            )
+        self._order = Order.from_json(state["order"])
+        self.clips_seen = int(state["clips_seen"])
+
+
+def _own(clips: Tensor) -> Tensor:
+    """Clips in memory that the loader does not write to again."""
+    return clips.clone(memory_format=torch.contiguous_format)
