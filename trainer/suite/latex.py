@@ -88,9 +88,7 @@ def _lines(entry: Entry, names: Sequence[str], marks: list[str]) -> Iterator[str
         for row, value in published_of(entry.result):
             letters = "".join(row.caveats)
             mark = rf"$^{{\mathrm{{{escaped(letters)}}}}}$" if letters else ""
-            said = (
-                rf"\quad published: {escaped(row.model)}, {escaped(row.protocol)}: {value:g}{mark}"
-            )
+            said = rf"\quad published: {escaped(row.model)}, {escaped(row.protocol)}: {escaped(value)}{mark}"
             yield rf"\multicolumn{{{len(cells) + 1}}}{{l}}{{\textcolor{{gray}}{{{said}}}}} \\"
 
 

@@ -98,7 +98,7 @@ def _published(entry: Entry, num_encoders: int) -> Iterator[str]:
         letters = f" <sup>{escape(' '.join(row.caveats))}</sup>" if row.caveats else ""
         yield (
             f'<tr class="published"><td></td><td class="left" colspan="2">published: {escape(row.model)}'
-            f'{letters}</td><td class="left" colspan="{num_encoders + len(YARDSTICKS)}">{value:g}: '
+            f'{letters}</td><td class="left" colspan="{num_encoders + len(YARDSTICKS)}">{escape(value)}: '
             f"{escape(row.protocol)}; {escape(row.source)}</td></tr>\n"
         )
 

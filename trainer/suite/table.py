@@ -113,11 +113,18 @@ def clean_part_of(entry: Entry, name: str) -> str:
     return ""
 
 
-def published_of(result: Result) -> Iterator[tuple[Published, float]]:
-    """What others have published of the main metric."""
+def published_of(result: Result) -> Iterator[tuple[Published, str]]:
+    """What others have published of the main metric, or of it on parts of the test videos, as words."""
+    main = result.main
     for row in result.published:
-        if result.main in row.values:
-            yield row, row.values[result.main]
+        if main in row.values:
+            yield row, f"{row.values[main]:g}"
+            continue
+
+        values = {part: row.values.get(f"{main}_{part}") for part in result.parts}
+        known = [f"{part} {value:g}" for part, value in values.items() if value is not None]
+        if known:
+            yield row, ", ".join(known)
 
 
 def published_lines(entries: Sequence[Entry]) -> Iterator[tuple[str, ...]]:
@@ -125,7 +132,7 @@ def published_lines(entries: Sequence[Entry]) -> Iterator[tuple[str, ...]]:
     for result in _results(entries):
         for row, value in published_of(result):
             letters = " ".join(row.caveats)
-            yield (result.title, row.model, f"{value:g}", row.protocol, row.source, letters)
+            yield (result.title, row.model, value, row.protocol, row.source, letters)
 
 
 def caveats(entries: Sequence[Entry]) -> Iterator[str]:

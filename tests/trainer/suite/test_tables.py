@@ -84,6 +84,24 @@ def test_a_line_has_values_yardsticks_and_reasons(made: MadeUp) -> None:
     assert "$^{1}$ 2 seeds" in latex and "a: Chosen on test." in latex
 
 
+def test_what_is_published_of_parts_stands_there_with_their_names(made: MadeUp) -> None:
+    values = {"image_accuracy_six": 0.71, "image_accuracy_seven": 0.5}
+    task = made.task(
+        parts={"six": {"videos": ["v6"]}, "seven": {"videos": ["v7"]}},
+        published=[{**PUBLISHED, "caveats": [], "values": values}],
+    )
+    suite = suite_of(task, protocols=["probe_tiny"])
+    cells = made.cells(suite, WORDS)
+    finish_all(cells, made.places.out)
+    (entry,) = scored(made, cells)
+    for drawn in (
+        draw_table(suite, [entry]),
+        draw_page(suite, [entry], made.places.out),
+        draw_latex(suite, [entry]),
+    ):
+        assert "seven 0.5, six 0.71" in drawn
+
+
 def test_nothing_is_bold_where_there_are_too_few_videos(made: MadeUp) -> None:
     cells = made.cells(suite_of(made.task(), protocols=["probe_tiny"]), WORDS[:3])
     finish_all(cells, made.places.out)
