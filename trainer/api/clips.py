@@ -1,5 +1,6 @@
 """Clips of a corpus as an iterable dataset of torch, in the exact order of a training."""
 
+import atexit
 from collections.abc import Iterator, Mapping
 from typing import Any, cast, get_args
 
@@ -12,6 +13,7 @@ from surgstream.configs.loading import build
 from surgstream.shards.order.sequence import Order, check_batch
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.trainer.data.config import AugmentConfig, DataConfig, View
+from surgstream.trainer.data.loader import ClipLoader
 from surgstream.trainer.data.source import ClipSource
 from surgstream.trainer.distributed import RankInfo
 
@@ -68,9 +70,10 @@ class Clips(IterableDataset[Batch]):
             augment=shown,
         )
         self.clips_seen = 0
+        self._opened: ClipLoader | None = None
 
     def __iter__(self) -> Iterator[Batch]:
-        """Go on with the first batch that no iteration has given yet.
+        """Go on with the first batch that no iteration has given yet; an earlier iteration ends.
 
         Raises:
             ConfigError: A loader wants to do it in workers.
@@ -80,11 +83,15 @@ class Clips(IterableDataset[Batch]):
             raise ConfigError(
                 "clips: expected a loader with num_workers=0, as clips are read and decoded on threads already"
             )
-        opened = self._source.open(
+        self.close()
+        opened = self._opened = self._source.open(
             self._order, global_batch_size=self._global_batch_size, start=self.clips_seen
         )
-        with opened as batches:
-            for batch in batches:
+        # A program may end in mid iteration, and DALI ends before its threads do
+        atexit.register(opened.close)
+        try:
+            while self._opened is opened:
+                batch = next(opened)
                 # Counted before it is handed out: whoever saves afterwards has seen it
                 self.clips_seen += self._global_batch_size
                 yield {
@@ -92,6 +99,15 @@ class Clips(IterableDataset[Batch]):
                     "names": [str(name) for name in batch.names],
                     "draws": torch.from_numpy(batch.draws.copy()),
                 }
+        finally:
+            atexit.unregister(opened.close)
+            opened.close()
+
+    def close(self) -> None:
+        """End the iteration that is open, and its threads."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
     def state_dict(self) -> dict[str, Any]:
         """Where it is: the order, the corpus, and how many clips of it were seen."""

@@ -1,5 +1,7 @@
 """Clips in a notebook are those of a training, and go on where they were left."""
 
+import subprocess
+import sys
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -85,6 +87,27 @@ def test_they_go_on_where_they_were_left(shards: Path) -> None:
     rest = list(islice(other, 3))
     assert named(rest) == named(whole[3:])
     assert torch.equal(rest[0]["clips"], whole[3]["clips"])
+
+
+def test_a_new_iteration_ends_the_one_before(shards: Path) -> None:
+    whole = list(islice(clips(shards), 3))
+    found = clips(shards)
+    first = iter(found)
+    assert named([next(first)]) == named(whole[:1])
+    second = iter(found)
+    assert named([next(second)]) == named(whole[1:2])
+    assert next(first, None) is None
+    assert named([next(second)]) == named(whole[2:])
+
+
+def test_a_program_may_end_in_mid_iteration(shards: Path) -> None:
+    program = (
+        "import surgstream, sys; batches = iter(surgstream.open_corpus(sys.argv[1]).clips("
+        "num_frames=4, image_size=32, stride=1)); print(next(batches)['names'])"
+    )
+    words = [sys.executable, "-c", program, str(shards)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and not done.stderr, done.stderr
 
 
 def test_a_state_goes_on_with_more_ranks(shards: Path) -> None:
