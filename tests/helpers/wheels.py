@@ -52,4 +52,4 @@ def expected() -> set[str]:
     }
     python = {path for path in files if path.suffix == ".py"}
     names = {f"surgstream/{path.relative_to(ROOT)}" for path in data | python}
-    return names | {"surgstream/__init__.py", "surgstream/__main__.py"}
+    return names | {f"surgstream/{name}" for name in ("__init__.py", "__main__.py", "py.typed")}
