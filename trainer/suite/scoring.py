@@ -5,22 +5,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from surgstream.configs.errors import SurgstreamError
-from surgstream.shards.storage.stores import open_storage
-from surgstream.trainer.evaluation.asking import ask, packed_by_presets, training_rows
 from surgstream.trainer.evaluation.comparing import compare_models
-from surgstream.trainer.evaluation.dense.frames import Frames
-from surgstream.trainer.evaluation.dense.truth import dense_truth_of
-from surgstream.trainer.evaluation.gallery import draw_gallery
+from surgstream.trainer.evaluation.files import Judged, judge_files
 from surgstream.trainer.evaluation.metrics.catalogue import find_metric
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
-from surgstream.trainer.evaluation.predicted import read_models
 from surgstream.trainer.evaluation.predictions.common import on_common_rows
 from surgstream.trainer.evaluation.report.result import Result
-from surgstream.trainer.evaluation.scorer import Model, Scorer
-from surgstream.trainer.evaluation.scoring import Truth, evaluate
-from surgstream.trainer.evaluation.tasks.config import TaskConfig
-from surgstream.trainer.evaluation.tasks.loading import find_task, label_space
-from surgstream.trainer.evaluation.tasks.opening import open_labels
+from surgstream.trainer.evaluation.scorer import Scorer
 from surgstream.trainer.suite.cells import Cell, Places
 from surgstream.trainer.suite.running import read_cell
 
@@ -100,35 +91,20 @@ def _scored(entry: Entry, places: Places) -> Entry:
     if not files:
         return entry
 
-    data = entry.cells[0].data
-    task = find_task(entry.task)
-    space = label_space(task)
-    corpus = open_storage(data.corpus)
-    task, labels = open_labels(task, places.labels, corpus)
-    dense_truth = dense_truth_of(task, space, labels)
-    where = data.corpus if task.layer else places.labels or data.corpus
-    asked = ask(task, labels, "test", where)
-    models = list(read_models(files, task, space, asked, dense_truth=dense_truth))
-    train = training_rows(task, labels)
-    result = evaluate(
-        task,
-        space,
-        models,
-        Truth(split="test", where=where, sha256=labels.sha256, train=train),
-        with_comparisons=len(models) > 1,
-        packed_by=packed_by_presets(task, asked),
-        dense_truth=dense_truth,
+    judged = judge_files(
+        entry.task,
+        files,
+        labels=places.labels,
+        corpus=entry.cells[0].data.corpus,
+        compare=len({name for name, _ in files}) > 1,
     )
-    pictures = ""
-    if dense_truth:
-        pictures = draw_gallery(result, models, files, dense_truth, Frames(corpus, task.dataset))
     return replace(
         entry,
-        result=result,
-        videos={model.name: model.seeds[0] for model in models},
-        space=space,
-        pictures=pictures,
-        best=_best(task, space, models, result),
+        result=judged.result,
+        videos=judged.videos,
+        space=judged.space,
+        pictures=judged.pictures,
+        best=_best(judged),
     )
 
 
@@ -142,14 +118,15 @@ def _files(entry: Entry, out: Path) -> list[tuple[str, list[Path]]]:
     return [(name, paths) for (name, _, _), paths in by_seed.items() if len(paths) == len(folds)]
 
 
-def _best(task: TaskConfig, space: LabelSpace, models: Sequence[Model], result: Result) -> str:
+def _best(judged: Judged) -> str:
     """The model that the paired test finds better than every other by the main metric; empty where it finds none."""
+    task, models = judged.task, list(judged.models)
     if len(models) < 2:
         return ""
     sign = 1 if find_metric(task.main).higher_is_better else -1
     values = {
         row.name: sign * row.values[task.main].value
-        for row in result.models
+        for row in judged.result.models
         if task.main in row.values
     }
     known = {name: value for name, value in values.items() if value == value}
@@ -160,6 +137,8 @@ def _best(task: TaskConfig, space: LabelSpace, models: Sequence[Model], result: 
     common = iter(on_common_rows([videos for model in models for videos in model.seeds]))
     models = [replace(model, seeds=tuple(next(common) for _ in model.seeds)) for model in models]
     ordered = sorted(models, key=lambda model: model.name != first)
-    scorer = Scorer(replace(task, metrics=(task.main,), parts={}), space, ordered[0].seeds[0])
+    scorer = Scorer(
+        replace(task, metrics=(task.main,), parts={}), judged.space, ordered[0].seeds[0]
+    )
     comparisons = compare_models(scorer, ordered)
     return first if comparisons and all(each.says == "worse" for each in comparisons) else ""
