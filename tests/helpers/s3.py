@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 import boto3
 import pytest
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 
 
@@ -26,3 +28,7 @@ def s3_bucket(name: str) -> Iterator[str]:
             yield f"s3://{name}"
         finally:
             server.stop()
+            # All servers of a process share their buckets, and the next test may want one of this name.
+            shared = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+            shared.get_bucket(name).keys.clear()
+            shared.delete_bucket(name)
