@@ -12,6 +12,7 @@ from surgstream.configs.places import Anywhere, Folder
 from surgstream.configs.ranges import Range
 from surgstream.configs.renamed import Renamed
 from surgstream.shards.order.sequence import check_batch
+from surgstream.shards.storage.addresses import local_folder
 from surgstream.trainer.data.config import DataConfig
 from surgstream.trainer.engine.config import (
     CheckpointConfig,
@@ -130,6 +131,13 @@ class TrainConfig:
             yield (
                 "parallel.zero_stage: expected 1 or 2, got 3, which keeps no whole parameters for "
                 f"{self.objective.name} to average"
+            )
+
+        mirror = local_folder(self.checkpoint.mirror or "s3://")
+        if mirror and mirror.absolute().is_relative_to(Path(self.run_dir).absolute()):
+            yield (
+                f"checkpoint.mirror: expected a place outside of run_dir, got {mirror}, which would be "
+                "lost with it"
             )
 
         if self.probe:

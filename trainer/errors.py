@@ -49,6 +49,10 @@ class SaveError(CheckpointError):
     comes_again = False
 
 
+class MirrorError(SaveError):
+    """A run is done and saved, and its last checkpoint is not in its mirror. The next start tries again."""
+
+
 class DistributedError(SurgstreamError):
     """The processes of a run do not fit together."""
 

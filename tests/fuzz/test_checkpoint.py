@@ -13,10 +13,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surgstream.trainer.engine.checkpoint import find_checkpoint, load_moments, load_parameters
+from surgstream.trainer.engine.checkpoint import load_moments, load_parameters
 from surgstream.trainer.engine.checkpoint_files import STATE, read_progress, state_bytes
 from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.errors import CheckpointError
+from surgstream.trainer.mirror.choice import find_checkpoint
 from tests.fuzz.damage import NUMBERS, TEXTS, altered, cases, damaged
 from tests.helpers.ranks import process_group
 

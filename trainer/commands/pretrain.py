@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -27,14 +26,9 @@ from surgstream.trainer.distributed import (
     broadcast,
     from_main,
 )
-from surgstream.trainer.engine.checkpoint import (
-    find_checkpoint,
-    load_averages,
-    load_moments,
-    load_parameters,
-)
+from surgstream.trainer.engine.checkpoint import load_averages, load_moments, load_parameters
 from surgstream.trainer.engine.checkpoint_files import read_progress
-from surgstream.trainer.engine.loop import Guards, Trainer
+from surgstream.trainer.engine.loop import Trainer
 from surgstream.trainer.engine.metrics import Reporting
 from surgstream.trainer.engine.periodic import Periodic
 from surgstream.trainer.engine.preemption.stops import mark_stopped
@@ -47,6 +41,10 @@ from surgstream.trainer.health.gpus import NvmlGpu
 from surgstream.trainer.health.watch import HardwareWatch
 from surgstream.trainer.lineage.judging import log_verdict
 from surgstream.trainer.lineage.verdict import LEAKS
+from surgstream.trainer.mirror.choice import find_checkpoint
+from surgstream.trainer.mirror.ending import wait_until_mirrored
+from surgstream.trainer.mirror.opening import opened_mirror
+from surgstream.trainer.mirror.worker import Mirror
 from surgstream.trainer.mixing import report_mixing
 from surgstream.trainer.networks import build_engine, build_objective
 from surgstream.trainer.objectives.base import Objective
@@ -54,7 +52,7 @@ from surgstream.trainer.resume import order_from, recipe_changes
 from surgstream.trainer.runs.files import CHECKPOINTS, LOG
 from surgstream.trainer.session.directory import OWNING_SECONDS, prepare_run_dir
 from surgstream.trainer.session.log import configure_logging
-from surgstream.trainer.session.process import session, starting
+from surgstream.trainer.session.process import Session, session, starting
 from surgstream.trainer.warm_start import carried_moments, warm_start
 
 log = logging.getLogger(__name__)
@@ -84,35 +82,39 @@ def run_recipe(config: TrainConfig, rank_info: RankInfo, *, with_preflight: bool
         # The run's first step tests the model. Rank 0 may come late: it may have watched a dead owner before.
         return preflight(config, rank_info, with_step=False, patience_seconds=OWNING_SECONDS)
 
-    with session(
-        Path(config.run_dir),
-        rank_info,
-        config.parallel.timeout_seconds,
-        # A batch that the ranks cannot share evenly is refused before they wait for each other.
-        check=lambda: config.grad_accum_steps(rank_info.world_size),
-        join_ranks=join_ranks if with_preflight else None,
-    ) as found:
-        pretrain(config, found.rank_info, found.make_guards)
+    with (
+        session(
+            Path(config.run_dir),
+            rank_info,
+            config.parallel.timeout_seconds,
+            # A batch that the ranks cannot share evenly is refused before they wait for each other.
+            check=lambda: config.grad_accum_steps(rank_info.world_size),
+            join_ranks=join_ranks if with_preflight else None,
+        ) as found,
+        opened_mirror(config, found.rank_info) as mirror,
+    ):
+        pretrain(config, found, mirror)
 
 
-def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[], Guards]) -> None:
+def pretrain(config: TrainConfig, found: Session, mirror: Mirror | None) -> None:
     """Train one run to its end, from its newest checkpoint; one that learns a task is tested there.
 
     Args:
         config: The run.
-        rank_info: This rank's place; it has joined the others.
-        make_guards: Makes what watches over the run, right before its first step; collective.
+        found: This rank, which has joined the others.
+        mirror: The mirror of the run's checkpoints, on rank 0.
 
     Raises:
         SurgstreamError: The data, the model, the checkpoint or the processes do not fit, or the loss is not finite.
     """
+    rank_info = found.rank_info
     run_dir = Path(config.run_dir)
     corpus = training_corpus(config.data)
     task = open_learned(config, corpus) if config.task else None
     config = with_task(config, task) if task else config
     table = task.train.training_table if task else corpus
 
-    checkpoint, progress = _standing(config)
+    checkpoint, progress = _standing(config, mirror)
     order = order_from(progress, config, table)
     descent = from_main(lambda: descent_of(config, corpus, task, order, progress))
     truth = task.train.truth if task else None
@@ -122,9 +124,8 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
     num_clips = sum(size.num_clips for size in table.sizes())
     plan = config.plan(num_clips=num_clips, world_size=rank_info.world_size, start=progress)
 
-    from_main(lambda: prepare_run_dir(config, rank_info, progress))
+    _set_up(config, rank_info, checkpoint, progress)
     if rank_info.is_main:
-        _log_start(config, rank_info, checkpoint, progress)
         report_mixing(order, config, table, progress, plan.last_step)
         if task and descent.verdict:
             log_verdict(descent.verdict, task.config)
@@ -146,13 +147,13 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
             checkpoint=config.checkpoint,
             periodic=periodic,
             selection=selection,
-            guards=make_guards(),
+            guards=found.make_guards(),
+            mirror=mirror.publish if mirror else None,
         )
         with closing(trainer):
-            trainer.train()
-            if task and trainer.step >= plan.last_step:
-                batches.close()
-                _test(config, task, trainer)
+            if mirror and checkpoint:  # an earlier start may have ended while it was copied
+                mirror.publish(checkpoint, trainer.selection.best)
+            _train(config, trainer, task, batches, mirror)
         # Rank 0 serves the store in which the others look until they have closed.
         barrier()
 
@@ -167,10 +168,11 @@ def _state(
     return state
 
 
-def _standing(config: TrainConfig) -> tuple[Path | None, Progress]:
+def _standing(config: TrainConfig, mirror: Mirror | None) -> tuple[Path | None, Progress]:
     """The checkpoint that a run resumes from, if there is one, and where it stands; collective."""
     run_dir = Path(config.run_dir)
-    checkpoint = find_checkpoint(run_dir / CHECKPOINTS, config.resume.checkpoint)
+    place = mirror.place if mirror else None
+    checkpoint = find_checkpoint(run_dir / CHECKPOINTS, config.resume.checkpoint, place)
     if checkpoint:
         return checkpoint, read_progress(checkpoint)
 
@@ -219,6 +221,22 @@ def _build(
     return objective, engine, periodic
 
 
+def _train(
+    config: TrainConfig,
+    trainer: Trainer,
+    task: LearnedTask | None,
+    batches: ClipLoader,
+    mirror: Mirror | None,
+) -> None:
+    """Train, test what has learned a task, and wait for the mirror, unless the run is asked to stop before."""
+    trainer.train()
+    if task and trainer.step >= trainer.plan.last_step:
+        batches.close()
+        _test(config, task, trainer)
+    if config.checkpoint.mirror:
+        wait_until_mirrored(mirror, trainer)
+
+
 def _test(config: TrainConfig, task: LearnedTask, trainer: Trainer) -> None:
     """Test the chosen weights, or leave a mark where the run is asked to stop meanwhile."""
     guards = trainer.guards
@@ -249,10 +267,14 @@ def _load_weights(config: TrainConfig, checkpoint: Path | None, objective: Objec
         warm_start(config.warm_start, objective, config.objective.encoder)
 
 
-def _log_start(
+def _set_up(
     config: TrainConfig, rank_info: RankInfo, checkpoint: Path | None, progress: Progress
 ) -> None:
-    """Log to the run's own file from now on, first where this start begins."""
+    """Prepare the run directory, and log to the run's own file from now on, first where this start begins."""
+    from_main(lambda: prepare_run_dir(config, rank_info, progress))
+    if not rank_info.is_main:
+        return
+
     configure_logging(rank_info, Path(config.run_dir) / LOG)
     tell_device(rank_info)
     beginning = f"resuming from {checkpoint}" if checkpoint else "starting"

@@ -19,10 +19,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from surgstream.shards.storage.durable import sync, sync_folder
-from surgstream.trainer.distributed import all_gather, barrier, from_main
+from surgstream.trainer.distributed import all_gather, barrier
 from surgstream.trainer.engine.checkpoint_files import (
     STATE,
-    choose,
     file_name,
     read_state,
     state_bytes,
@@ -61,7 +60,7 @@ def save_checkpoint(
     writer = _ShareWriter(partial, dist.get_rank())
 
     if is_main:
-        writer.attempt(lambda: _make_anew(partial))
+        writer.attempt(lambda: make_anew(partial))
     barrier()  # no rank writes before the folder is there
     _write_share(writer, engine, averages or {})
 
@@ -70,7 +69,9 @@ def save_checkpoint(
     errors = [f"rank {rank}: {error}" for rank, (_, error) in enumerate(reports) if error]
     if is_main and not errors:
         content = _content(engine, progress, [files for files, _ in reports])
-        writer.attempt(lambda: _publish(partial, final, content))  # renamed, it is a checkpoint
+        writer.attempt(
+            lambda: publish(partial, final, state_bytes(content))
+        )  # renamed, it is a checkpoint
     if is_main and (errors or writer.error):
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -82,22 +83,6 @@ def save_checkpoint(
             f"{final}: could not save: {problems}; earlier checkpoints are as they were"
         )
     return final
-
-
-def find_checkpoint(root: Path, wanted: str) -> Path | None:
-    """Choose the checkpoint to resume from; collective, rank 0 decides.
-
-    Args:
-        root: The run's checkpoint directory.
-        wanted: `auto`, `none` or a path; see `ResumeConfig`.
-
-    Returns:
-        The checkpoint's directory, or None to start from the beginning.
-
-    Raises:
-        CheckpointError: A named checkpoint is not whole, or `none` was asked for where checkpoints exist.
-    """
-    return from_main(lambda: choose(root, wanted))
 
 
 def load_parameters(checkpoint: Path, module: torch.nn.Module) -> None:
@@ -258,13 +243,19 @@ def _content(
     }
 
 
-def _make_anew(directory: Path) -> None:
+def make_anew(directory: Path) -> None:
+    """Make an empty folder, whatever was there."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
 
 
-def _publish(partial: Path, final: Path, state: dict[str, Any]) -> None:
-    _write_durably(partial / STATE, state_bytes(state))
+def publish(partial: Path, final: Path, state: bytes) -> None:
+    """Write the state beside files that are on disk, and give them all the checkpoint's name.
+
+    Raises:
+        OSError: It cannot be done.
+    """
+    _write_durably(partial / STATE, state)
     sync_folder(partial)
     if final.exists():  # damaged: the run resumed from before it and is here again
         aside = partial.with_name(f"{partial.name}-damaged")

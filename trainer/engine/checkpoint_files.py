@@ -1,4 +1,4 @@
-"""The checkpoints of a run on disk: which to resume from, to delete, or to take; the state of each, read untrusted."""
+"""The checkpoints of a run on disk: which are whole, to delete, or to take; the state of each, read untrusted."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,17 @@ STATE = "state.json"
 SCORES = "scores"
 """The key of a state that has what a run chose its weights by: steps and scores, null for one that is not finite."""
 
-_MAX_STATE_BYTES = 1 << 26
-_FILE_NAME = re.compile(r"rank\d{5}-\d{3}\.safetensors")
+MAX_STATE_BYTES = 1 << 26
+FILE_NAME = re.compile(r"rank\d{5}-\d{3}\.safetensors")
+
+
+class NotWholeError(Exception):
+    """A checkpoint is damaged; the message says how."""
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step that a checkpoint's name tells."""
+    return int(checkpoint.name.removeprefix("step_"))
 
 
 def file_name(rank: int, number: int) -> str:
@@ -51,7 +60,7 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     """
     try:
         return _state(checkpoint)
-    except (OSError, _NotWholeError) as error:
+    except (OSError, NotWholeError) as error:
         raise unreadable(checkpoint, error) from None
 
 
@@ -65,54 +74,48 @@ def read_progress(checkpoint: Path) -> Progress:
     return Progress(step=state.pop("step"), clips_seen=state.pop("g"), state=state)
 
 
-def choose(root: Path, wanted: str) -> Path | None:
-    """Choose the checkpoint to resume from; see `checkpoint.find_checkpoint`."""
-    if wanted == "auto":
-        return newest_whole(root)
-
-    checkpoints = checkpoints_in(root)
-    if wanted == "none":
-        if checkpoints:
-            raise CheckpointError(
-                f"{root}: holds checkpoints, and resume is none; choose another run_dir, or auto"
-            )
-        return None
-
-    chosen = Path(wanted)
-    found = damage(chosen)
-    if found is not None:
-        raise CheckpointError(f"{wanted}: not a whole checkpoint: {found}")
-    if checkpoints and checkpoints[0].name > chosen.name:
-        raise CheckpointError(
-            f"{root}: holds checkpoints newer than {wanted}; choose another run_dir or delete them"
-        )
-    return chosen
-
-
-def prune(root: Path, config: CheckpointConfig, saved: Path, best: int | None = None) -> None:
+def prune(
+    root: Path, config: CheckpointConfig, saved: Path, keep: Collection[int | None] = ()
+) -> None:
     """Delete checkpoints that need not be kept, and what killed saves left behind. Rank 0 calls it, after a save.
-
-    Checkpoints of later steps than the one just saved are neither counted nor deleted: the run was resumed from before
-    them, because they are damaged or because its user chose to.
 
     Args:
         root: The run's checkpoint directory.
         config: The checkpoints to keep.
         saved: The checkpoint that was just saved.
-        best: The step of the best weights, which stay.
+        keep: Steps that stay, such as that of the best weights.
     """
     for leftover in root.glob(".partial-*"):
         _remove(leftover)
 
-    steps = sorted(map(_step, checkpoints_in(root)))
-    steps = [step for step in steps if step <= _step(saved)]
-    previous = [0, *steps]
-    for step, last in zip(steps[: -config.keep_last], previous, strict=False):
-        if step == best:
-            continue
+    steps = map(step_of, checkpoints_in(root))
+    for step in superseded(steps, config, step_of(saved), keep):
+        _remove(root / checkpoint_name(step))
+
+
+def superseded(
+    steps: Iterable[int], config: CheckpointConfig, saved: int, keep: Collection[int | None] = ()
+) -> list[int]:
+    """The steps whose checkpoints need not be kept.
+
+    Checkpoints of later steps than the one just saved are neither counted nor named: the run was resumed from before
+    them, because they are damaged or because its user chose to.
+
+    Args:
+        steps: Those of all checkpoints.
+        config: The checkpoints to keep.
+        saved: The step that was just saved.
+        keep: Steps that stay in any case.
+    """
+    counted = sorted(step for step in steps if step <= saved)
+    previous = [0, *counted]
+    found = []
+    for step, last in zip(counted[: -config.keep_last], previous, strict=False):
         # The first checkpoint at or after a multiple of `keep_every` stays.
-        if config.keep_every == 0 or step // config.keep_every == last // config.keep_every:
-            _remove(root / checkpoint_name(step))
+        is_first = config.keep_every and step // config.keep_every != last // config.keep_every
+        if step not in keep and not is_first:
+            found.append(step)
+    return found
 
 
 def unreadable(checkpoint: Path, problem: Exception | str) -> CheckpointError:
@@ -135,7 +138,7 @@ def damage(checkpoint: Path) -> str | None:
                     return f"{name} is not what was written (sha256)"
     except OSError as error:
         return f"{Path(error.filename or checkpoint).name}: {error.strerror}"
-    except _NotWholeError as error:
+    except NotWholeError as error:
         return str(error)
     return None
 
@@ -245,23 +248,32 @@ def _remove(folder: Path) -> None:
         )
 
 
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.removeprefix("step_"))
-
-
-class _NotWholeError(Exception):
-    """A checkpoint is damaged; the message says how."""
-
-
 def _state(checkpoint: Path) -> dict[str, Any]:
-    """Read a state, and check its checksum and that its files lie in the checkpoint's directory."""
-    with open_regular(checkpoint / STATE) as file:
-        data = file.read(_MAX_STATE_BYTES)
+    """Read a state; see `parse_state`."""
+    return parse_state(stored_state(checkpoint))
 
+
+def stored_state(checkpoint: Path) -> bytes:
+    """The bytes of a checkpoint's state, or as many of them as one may have.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with open_regular(checkpoint / STATE) as file:
+        size = os.fstat(file.fileno()).st_size
+        return file.read(min(size, MAX_STATE_BYTES))
+
+
+def parse_state(data: bytes) -> dict[str, Any]:
+    """Parse the bytes of a state, and check its checksum and the names and sizes of its files.
+
+    Raises:
+        NotWholeError: They are not what was written.
+    """
     try:
         state = json.loads(data)
         if state["format"] != FORMAT:
-            raise _NotWholeError(f"format {state['format']!r:.20}, this version reads {FORMAT}")
+            raise NotWholeError(f"format {state['format']!r:.20}, this version reads {FORMAT}")
         # The checksum is of everything but itself.
         sound = state.pop("sha256") == _digest(state)
         files = {name: (entry["bytes"], entry["sha256"]) for name, entry in state["files"].items()}
@@ -271,12 +283,12 @@ def _state(checkpoint: Path) -> dict[str, Any]:
         counts += [size for size, _ in files.values()]
         # By `type`, since isinstance would let True pass as a number.
         sound &= all(type(count) is int and 0 <= count < 2**63 for count in counts)
-        sound &= all(_FILE_NAME.fullmatch(name) for name in files)
+        sound &= all(FILE_NAME.fullmatch(name) for name in files)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         sound = False
 
     if not sound:
-        raise _NotWholeError(f"{STATE} is malformed")
+        raise NotWholeError(f"{STATE} is malformed")
     return dict(state)
 
 

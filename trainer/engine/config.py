@@ -103,12 +103,15 @@ class CheckpointConfig:
         every_minutes: Save when this much time has passed since the last save; null goes by steps alone.
         keep_last: The newest checkpoints to keep.
         keep_every: Also keep the first checkpoint at or after each multiple of this many steps; 0 keeps none of them.
+        mirror: A folder or `s3://` address of this run alone, to which each saved checkpoint is copied beside training;
+            where `run_dir` has lost its own, the run resumes from there. null copies none.
     """
 
     every_steps: Annotated[int, Range(1, 10**9)] | None = 1000
     every_minutes: Annotated[float, Range(0.001, 1e6)] | None = 30.0
     keep_last: Annotated[int, Range(1, 10**6)] = 3
     keep_every: Annotated[int, Range(0, 10**9)] = 0
+    mirror: Anywhere | None = None
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these values."""
@@ -124,16 +127,17 @@ class ResumeConfig:
     """The checkpoint to resume from; `resume: auto` is short for `resume: {checkpoint: auto}`.
 
     Attributes:
-        checkpoint: `auto` takes the newest whole checkpoint of the run directory, or starts from the beginning when
-            there is none; `none` starts from the beginning, and refuses to if there are checkpoints; else the path of a
-            checkpoint.
-        allow: Differences from the checkpoint that are intended: another `corpus`, other `weights`, other `chunks`.
+        checkpoint: `auto` takes the newest whole checkpoint of the run directory and its mirror, or starts from the
+            beginning when there is none; `none` starts from the beginning, and refuses to if there are checkpoints;
+            else the path of a checkpoint.
+        allow: Differences from the checkpoint that are intended: another `corpus`, other `weights`, other `chunks`; and
+            `run_dir`, a mirror of a run that had another run directory.
     """
 
     shorthand: ClassVar[str] = "checkpoint"
 
     checkpoint: Folder = "auto"
-    allow: tuple[Literal["corpus", "weights", "chunks"], ...] = ()
+    allow: tuple[Literal["corpus", "weights", "chunks", "run_dir"], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,6 +69,7 @@ class Trainer:
         periodic: Sequence[Periodic],
         guards: Guards,
         selection: Selection | None = None,
+        mirror: Callable[[Path, int | None], int | None] | None = None,
     ) -> None:
         """Take over a run at `progress`.
 
@@ -85,6 +86,7 @@ class Trainer:
             periodic: Other tasks, run after every N steps in this order.
             guards: The guards of the run.
             selection: The choice of the best weights; None makes none.
+            mirror: On rank 0, is given each saved checkpoint and the step of the best; returns a step that must stay.
         """
         self.engine = engine
         self.objective = objective
@@ -100,12 +102,12 @@ class Trainer:
         self.last_saved = self.step
         self.saved_at = time.monotonic()
 
-        # Between steps.
         self.reporting = reporting
         self.checkpoint = checkpoint
         self.periodic = periodic
         self.guards = guards
         self.selection = selection or Selection.nothing()
+        self.mirror = mirror
 
         # Measurements and files.
         self.clock = StepClock(rank_info.device)
@@ -268,8 +270,9 @@ class Trainer:
         progress = Progress(step=self.step, clips_seen=self.clips_seen, state=state)
         saved = save_checkpoint(root, self.engine, progress, self.objective.averages())
         if self.rank_info.is_main:
-            prune(root, self.checkpoint, saved, best=self.selection.best)
             log.info("saved %s", saved)
+            busy = self.mirror(saved, self.selection.best) if self.mirror else None
+            prune(root, self.checkpoint, saved, keep=(self.selection.best, busy))
 
         self.last_saved = self.step
         self.saved_at = time.monotonic()

@@ -19,7 +19,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surgstream.trainer.engine.checkpoint import (
-    find_checkpoint,
     load_moments,
     load_parameters,
     save_checkpoint,
@@ -29,6 +28,7 @@ from surgstream.trainer.engine.config import CheckpointConfig, OptimConfig, Para
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.errors import CheckpointError
+from surgstream.trainer.mirror.choice import find_checkpoint
 from surgstream.trainer.runs.files import checkpoint_name
 from tests.helpers.ranks import finish, start_ranks
 

@@ -76,7 +76,7 @@ def test_the_best_checkpoint_is_never_deleted(
     for step in steps:
         (root / checkpoint_name(step)).mkdir()
     saved = root / checkpoint_name(max(steps))
-    prune(root, CheckpointConfig(keep_last=keep_last), saved, best)
+    prune(root, CheckpointConfig(keep_last=keep_last), saved, keep=[best])
     left = {int(path.name.removeprefix("step_")) for path in root.iterdir()}
     assert left == {best, *sorted(steps)[-keep_last:]}
 
