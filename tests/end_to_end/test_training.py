@@ -2,6 +2,8 @@
 
 import json
 import platform
+import re
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from surgstream.trainer.models.decoder import Decoder
 from surgstream.trainer.models.teacher import Teacher
 from surgstream.trainer.models.vit import Encoder
 from surgstream.trainer.objectives.surgvista import SurgVista
+from surgstream.trainer.runs.files import checkpoint_name
 from surgstream.trainer.runs.state import read_run
 from tests.end_to_end.conftest import PACKING, Corpora
 from tests.end_to_end.runs import (
@@ -23,6 +26,7 @@ from tests.end_to_end.runs import (
     close,
     fail,
     interrupt,
+    log,
     losses,
     planned,
     reported,
@@ -31,6 +35,7 @@ from tests.end_to_end.runs import (
     without_rank,
     words,
 )  # fmt: skip
+from tests.helpers.checkpoints import contents, stored
 from tests.helpers.ranks import finish, start_ranks
 from tests.helpers.s3 import s3_bucket
 
@@ -93,6 +98,31 @@ def test_killed_twice_a_run_goes_on_bit_for_bit(
     assert names == ["step_00000012", "step_00000016", "step_00000020"], (
         "nothing half-written is left"
     )
+
+
+def test_a_run_whose_directory_is_lost_goes_on_from_its_mirror(
+    whole: dict[int, tuple[float, ...]], corpora: Corpora, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    with s3_bucket("mirrors") as bucket:
+        overrides = ("max_steps=14", f"checkpoint.mirror={bucket}/run")
+
+        def announced() -> list[str]:
+            return re.findall(r"checkpoint step (\d+) is mirrored", log(run_dir))
+
+        def one_is_announced() -> bool:
+            return reported(run_dir, 4)() and announced() != []
+
+        interrupt(corpora, run_dir, 2, one_is_announced, *overrides)
+        last = int(announced()[-1])
+        shutil.rmtree(run_dir)
+
+        resumed = losses(train(corpora, run_dir, 2, *overrides))
+        assert min(resumed) > last and max(resumed) == 14
+        assert resumed == {step: whole[step] for step in resumed}
+        assert f"fetched {checkpoint_name(min(resumed) - 1)} from {bucket}/run" in log(run_dir)
+        newest = run_dir / "checkpoints" / checkpoint_name(14)
+        assert dict(stored(open_storage(f"{bucket}/run"), newest.name)) == contents(newest)
 
 
 def test_a_run_goes_on_with_other_ranks_and_another_zero_stage(

@@ -50,6 +50,9 @@ ms bind msgr1 = false
 [client.rgw]
 rgw frontends = beast endpoint=127.0.0.1:{port}
 rgw data = {folder}/rgw
+rgw gc obj min wait = 5
+rgw gc processor period = 5
+rgw gc processor max time = 5
 """
 
 

@@ -20,12 +20,17 @@ log = logging.getLogger(__name__)
 
 
 def find_checkpoint(root: Path, wanted: str, place: MirrorPlace | None = None) -> Path | None:
-    """Choose the checkpoint to resume from, and fetch it where only the mirror has it; collective, rank 0 decides.
+    """Choose the checkpoint to resume from for all ranks; collective, see `choose`."""
+    return from_main(lambda: choose(root, wanted, place))
+
+
+def choose(root: Path, wanted: str, place: MirrorPlace | None) -> Path | None:
+    """Choose the checkpoint to resume from, and fetch it where only the mirror has it. Rank 0 calls it.
 
     Args:
         root: The run's checkpoint directory.
         wanted: `auto`, `none` or a path; see `ResumeConfig`.
-        place: The run's mirror, on rank 0; None where it has none.
+        place: The run's mirror; None where it has none.
 
     Returns:
         The checkpoint's directory, or None to start from the beginning.
@@ -34,10 +39,6 @@ def find_checkpoint(root: Path, wanted: str, place: MirrorPlace | None = None) -
         CheckpointError: A named checkpoint is not whole, or `none` was asked for where checkpoints exist.
         StorageError: The mirror fails.
     """
-    return from_main(lambda: _choose(root, wanted, place))
-
-
-def _choose(root: Path, wanted: str, place: MirrorPlace | None) -> Path | None:
     here = [checkpoint.name for checkpoint in checkpoints_in(root)]
     there = place.names() if place else []
     if wanted == "auto":

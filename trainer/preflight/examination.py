@@ -20,7 +20,7 @@ from surgstream.trainer.preflight.network import bus_gb_per_second, node_bus_gb_
 from surgstream.trainer.preflight.node import look_at_node
 from surgstream.trainer.preflight.rendezvous import Rendezvous
 from surgstream.trainer.preflight.shared_folder import check_shared
-from surgstream.trainer.preflight.store import Corpora
+from surgstream.trainer.preflight.store import Corpora, try_mirror
 
 FIRST_TOUCH_SECONDS = 30.0
 """For what may be the first to touch a GPU: that is slow without persistence mode, and by all ranks at once."""
@@ -67,6 +67,7 @@ def examine(
         seconds=15,
         advice="choose a run_dir that this node can write to",
     )
+    examine_mirror(config, meeting, checks)
     # Before the network: a GPU that is sick would be taken for a network that hangs.
     hardware = examine_gpu(meeting, checks)
     bus = examine_network(config, meeting, checks)
@@ -116,6 +117,18 @@ def examine_store(corpora: Corpora, meeting: Rendezvous, checks: Checklist) -> f
         seconds=12,
         advice="see whether this node reaches the store",
     )
+
+
+def examine_mirror(config: TrainConfig, meeting: Rendezvous, checks: Checklist) -> None:
+    """See whether rank 0, which copies the checkpoints, can write to their mirror, if the run has one."""
+    address = config.checkpoint.mirror
+    if address and meeting.rank_info.is_main:
+        checks.run(
+            "mirror",
+            lambda: try_mirror(address, config.data.s3),
+            seconds=15,
+            advice="see whether this node may write to checkpoint.mirror, or choose another place",
+        )
 
 
 def examine_network(config: TrainConfig, meeting: Rendezvous, checks: Checklist) -> float | None:

@@ -1,7 +1,8 @@
-"""The store: can the corpus be opened with these credentials, and how fast does it come?"""
+"""The store: can the corpus be opened with these credentials, how fast does it come, and may checkpoints go there?"""
 
 import threading
 import time
+import uuid
 from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,7 +14,7 @@ from surgstream.shards.format.manifest import ManifestFile
 from surgstream.shards.format.rates import check_rates
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.memory import check_buffer
-from surgstream.shards.storage.stores import open_storage
+from surgstream.shards.storage.stores import S3Config, open_storage
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.checkpoint_files import read_progress
 from surgstream.trainer.engine.schedules import Progress
@@ -44,10 +45,8 @@ class Corpora:
             SurgstreamError: The store cannot be reached, access is denied, there is no corpus, it was packed at a rate
                 that the recipe cannot take, or it has no such datasets.
         """
-        s3 = config.data.s3
         self._read = config.data.read
-        retry = replace(s3.retry, timeout_seconds=min(s3.retry.timeout_seconds, PATIENCE_SECONDS))
-        impatient = replace(s3, retry=retry)
+        impatient = _impatient(config.data.s3)
         self.storage = open_storage(config.data.corpus, impatient)
 
         manifests = {
@@ -131,6 +130,23 @@ class Corpora:
             finally:
                 stop.set()
         return total / (time.perf_counter() - started) / 1e6
+
+
+def try_mirror(address: str, s3: S3Config) -> None:
+    """Write a small file to where a run's checkpoints are to be copied, and delete it.
+
+    Raises:
+        StorageError: It cannot be done.
+    """
+    storage = open_storage(address, _impatient(s3))
+    name = f".preflight-{uuid.uuid4().hex}"
+    storage.write(name, b"preflight")
+    storage.delete(name)
+
+
+def _impatient(s3: S3Config) -> S3Config:
+    retry = replace(s3.retry, timeout_seconds=min(s3.retry.timeout_seconds, PATIENCE_SECONDS))
+    return replace(s3, retry=retry)
 
 
 def _newest_progress(config: TrainConfig) -> Progress:

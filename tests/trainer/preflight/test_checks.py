@@ -21,6 +21,7 @@ from surgstream.trainer.engine.checkpoint_files import state_bytes
 from surgstream.trainer.errors import CheckpointError, PreflightError
 from surgstream.trainer.preflight import model, network
 from surgstream.trainer.preflight.checklist import Checklist
+from surgstream.trainer.preflight.examination import examine_mirror
 from surgstream.trainer.preflight.judgement.report import CheckFailure
 from surgstream.trainer.preflight.node import driver_version, free_gib, look_at_node
 from surgstream.trainer.preflight.rendezvous import Rendezvous
@@ -254,3 +255,20 @@ def test_a_step_trains_nothing_else_and_has_no_gpu_memory_here(alone: None) -> N
 
 def test_a_rank_alone_has_no_network(alone: None) -> None:
     assert network.bus_gb_per_second(CPU, 1.0) == 0.0
+
+
+def test_a_mirror_is_written_to_and_left_as_it_was(
+    meeting: Rendezvous, checks: Checklist, tmp_path: Path
+) -> None:
+    run = ("data.corpus=nowhere", "run_dir=runs/a")
+    examine_mirror(recipe(*run), meeting, checks)
+    examine_mirror(recipe(*run, f"checkpoint.mirror={tmp_path}/mirror"), meeting, checks)
+    assert not checks.failures and not list((tmp_path / "mirror").iterdir())
+
+    (tmp_path / "file").touch()
+    examine_mirror(recipe(*run, f"checkpoint.mirror={tmp_path}/file/mirror"), meeting, checks)
+    (failure,) = checks.failures
+    assert failure.check == "mirror" and failure.fatal
+    assert (
+        "Not a directory; see whether this node may write to checkpoint.mirror" in failure.sentence
+    )
