@@ -119,7 +119,7 @@ def kill_often(uri: str, folder: Path, num_kills: int, seed: int) -> Iterator[Ki
         seed: Decides the moments.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload(["surgstream.benchmarks.experiments.mirror_kills"])
     luck = random.Random(seed)
     announcements = folder / "announced"
 
