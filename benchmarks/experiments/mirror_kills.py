@@ -5,9 +5,7 @@
 """
 
 import argparse
-import hashlib
 import json
-import logging
 import multiprocessing
 import os
 import random
@@ -16,39 +14,25 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import boto3
-import numpy as np
 
 from surgstream.benchmarks.support.harness import conditions
+from surgstream.benchmarks.support.killed_uploads import contents, expected, save_for_ever
 from surgstream.configs.files import write_atomically
 from surgstream.shards.storage.addresses import bucket_and_key
-from surgstream.shards.storage.owner import owning
 from surgstream.shards.storage.stores import open_storage
-from surgstream.trainer.engine.checkpoint import make_anew, publish
-from surgstream.trainer.engine.checkpoint_files import (
-    STATE,
-    file_name,
-    prune,
-    state_bytes,
-    step_of,
-)
-from surgstream.trainer.engine.config import CheckpointConfig
-from surgstream.trainer.mirror import worker
+from surgstream.trainer.engine.checkpoint_files import step_of
 from surgstream.trainer.mirror.choice import choose
 from surgstream.trainer.mirror.place import MirrorPlace
-from surgstream.trainer.mirror.worker import Mirror
-from surgstream.trainer.runs.files import checkpoint_name
 
-FILE_BYTES = (20 << 20, 3 << 20, 700_001)
-"""The first is sent in two parts."""
-
-KEPT = CheckpointConfig(keep_last=2)
 LONGEST_SECONDS = 1.5
 """From the first save of a process to its end."""
+
+_START_SECONDS = 1.0
+"""The least that the next start of a run takes; the store has answered by then what it was asked before the kill."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +103,7 @@ def kill_often(uri: str, folder: Path, num_kills: int, seed: int) -> Iterator[Ki
         seed: Decides the moments.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["surgstream.benchmarks.experiments.mirror_kills"])
+    context.set_forkserver_preload([save_for_ever.__module__])  # imports take seconds
     luck = random.Random(seed)
     announcements = folder / "announced"
 
@@ -141,35 +125,10 @@ def kill_often(uri: str, folder: Path, num_kills: int, seed: int) -> Iterator[Ki
         if process.exitcode != -signal.SIGKILL:
             raise RuntimeError(f"process {number} ended by itself, with {process.exitcode}")
 
+        time.sleep(_START_SECONDS)
         yield look(uri, folder / f"fetched{number}", announcements, seconds)
         if luck.random() < 0.5:
             root = folder / str(number + 1) / "checkpoints"
-
-
-def save_for_ever(environment: dict[str, str], uri: str, root: Path, announcements: Path) -> None:
-    """Resume as a run does, then save one checkpoint after another, and announce those that are copied."""
-    os.environ.update(environment)  # the server that forks may have an older one
-    logging.getLogger(worker.__name__).addHandler(_Announcer(announcements))
-    logging.getLogger(worker.__name__).setLevel(logging.INFO)
-
-    storage = open_storage(uri)
-    with owning(storage, "mirroring checkpoints") as owner:
-        place = MirrorPlace(storage, owner.check)
-        place.sweep()
-        with closing(Mirror(place, KEPT)) as mirror:
-            resumed = choose(root, "auto", place)
-            step = step_of(resumed) if resumed else 0
-            if resumed:
-                mirror.publish(resumed, None)
-
-            (announcements.parent / f"begun{os.getpid()}").touch()
-            while True:
-                step += 1
-                saved = save(root, step)
-                busy = mirror.publish(saved, None)
-                prune(root, KEPT, saved, keep=(busy,))
-                # Sometimes the store is slower, sometimes the run.
-                time.sleep(random.Random(step).choice([0.0, 0.1, 0.4]))
 
 
 def look(uri: str, root: Path, announcements: Path, seconds: float) -> Kill:
@@ -208,38 +167,6 @@ def summary(kills: list[Kill]) -> dict[str, int]:
     }
 
 
-def save(root: Path, step: int) -> Path:
-    """Save a checkpoint whose bytes only depend on its step."""
-    final = root / checkpoint_name(step)
-    partial = root / f".partial-{final.name}"
-    make_anew(partial)
-    files = expected(step)
-    state = files.pop(STATE)
-    for name, data in files.items():
-        (partial / name).write_bytes(data)
-    publish(partial, final, state)
-    return final
-
-
-def expected(step: int) -> dict[str, bytes]:
-    """The files of a step's checkpoint."""
-    files = {}
-    entries = {}
-    for number, size in enumerate(FILE_BYTES):
-        data = np.random.default_rng([step, number]).bytes(size)
-        files[file_name(0, number)] = data
-        digest = hashlib.sha256(data).hexdigest()
-        entries[file_name(0, number)] = {"bytes": size, "sha256": digest}
-
-    content = {"step": step, "g": step, "optimizer_step": step, "files": entries}
-    return {**files, STATE: state_bytes(content)}
-
-
-def contents(checkpoint: Path) -> dict[str, bytes]:
-    """The files of a checkpoint on disk."""
-    return {path.name: path.read_bytes() for path in checkpoint.iterdir()}
-
-
 def stray_files(place: MirrorPlace) -> int:
     """How many files there are of checkpoints that have no state."""
     whole = set(place.names())
@@ -253,19 +180,6 @@ def unfinished_uploads(uri: str) -> int:
     client = boto3.session.Session().client("s3")
     answer = client.list_multipart_uploads(Bucket=bucket.removeprefix("s3://"), Prefix=prefix)
     return len(answer.get("Uploads", []))
-
-
-class _Announcer(logging.Handler):
-    """Appends the step of each announcement to a file, at once."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(logging.INFO)
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """See `logging.Handler.emit`."""
-        if "is mirrored at" in record.msg and isinstance(record.args, tuple):
-            os.write(self._descriptor, f"{record.args[0]}\n".encode())
 
 
 if __name__ == "__main__":

@@ -112,7 +112,8 @@ class MirrorPlace:
             self._delete_files(name, there)
 
     def sweep(self) -> None:
-        """Delete what killed uploads and deletions left: unfinished files, and those of folders without a state."""
+        """Delete what uploads and deletions left that were broken off: unfinished files, and those without a state."""
+        self.check_owner()
         self.storage.sweep(lambda name: _OURS.fullmatch(name) is not None)
 
         there = self.storage.sizes()

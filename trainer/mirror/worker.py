@@ -197,7 +197,7 @@ class Mirror:
                 )
 
     def _copy(self, wanted: _Wanted) -> None:
-        """Upload a checkpoint and tell, then delete those that it supersedes."""
+        """Upload a checkpoint and tell, then delete what is not needed any more."""
         place = self.place
         checkpoint = wanted.checkpoint
         step = step_of(checkpoint)
@@ -219,9 +219,11 @@ class Mirror:
 
         try:
             place.prune(self._config, step, {wanted.best})
+            # A store that was away has kept what could not be aborted.
+            place.sweep()
         except StorageError as error:
             log.warning(
-                "%s: old checkpoints could not be deleted: %s; tried again with the next one",
+                "%s: what is not needed could not be deleted: %s; tried again with the next checkpoint",
                 place.storage.uri,
                 error,
             )

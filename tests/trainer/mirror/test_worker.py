@@ -170,6 +170,21 @@ def test_a_store_that_fails_is_tried_again_without_another_checkpoint(
         assert mirror.missing() is None and steps(mirror) == [10]
 
 
+def test_what_failed_uploads_left_is_swept(storage: WatchedStorage, tmp_path: Path) -> None:
+    def fail_once(change: str) -> None:
+        if change == f"write {checkpoint_name(10)}/state.json":
+            raise StorageError("the store is away")
+
+    storage.before = fail_once
+    with mirroring(storage, patience_seconds=0.0) as mirror:
+        mirror.publish(write_checkpoint(tmp_path, 10), None)
+        assert mirror.wait(LONG, hurry=False) and mirror.missing()
+        assert storage.sizes(checkpoint_name(10))
+        mirror.publish(write_checkpoint(tmp_path, 20), None)
+        assert mirror.wait(LONG, hurry=False) and steps(mirror) == [20]
+        assert not storage.sizes(checkpoint_name(10))
+
+
 def test_old_checkpoints_that_cannot_be_deleted_are_told_alone(
     storage: WatchedStorage, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -183,7 +198,7 @@ def test_old_checkpoints_that_cannot_be_deleted_are_told_alone(
             mirror.publish(write_checkpoint(tmp_path, step), None)
             assert mirror.wait(LONG, hurry=False) and mirror.missing() is None
         assert steps(mirror) == [10, 20, 30]
-    assert "old checkpoints could not be deleted: deleting is not allowed" in caplog.text
+    assert "what is not needed could not be deleted: deleting is not allowed" in caplog.text
 
 
 def test_an_upload_is_waited_for_without_end_but_not_in_a_hurry(
