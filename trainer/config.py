@@ -133,7 +133,8 @@ class TrainConfig:
                 f"{self.objective.name} to average"
             )
 
-        mirror = local_folder(self.checkpoint.mirror or "s3://")
+        address = self.checkpoint.mirror
+        mirror = local_folder(address) if address else None
         if mirror and mirror.absolute().is_relative_to(Path(self.run_dir).absolute()):
             yield (
                 f"checkpoint.mirror: expected a place outside of run_dir, got {mirror}, which would be "

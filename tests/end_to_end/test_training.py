@@ -1,6 +1,7 @@
 """Whole runs: the same losses however they are spread, interrupted and resumed."""
 
 import json
+import os
 import platform
 import re
 import shutil
@@ -18,7 +19,7 @@ from surgstream.trainer.models.decoder import Decoder
 from surgstream.trainer.models.teacher import Teacher
 from surgstream.trainer.models.vit import Encoder
 from surgstream.trainer.objectives.surgvista import SurgVista
-from surgstream.trainer.runs.files import checkpoint_name
+from surgstream.trainer.runs.files import FAILED, checkpoint_name, read_mark
 from surgstream.trainer.runs.state import read_run
 from tests.end_to_end.conftest import PACKING, Corpora
 from tests.end_to_end.runs import (
@@ -36,6 +37,7 @@ from tests.end_to_end.runs import (
     words,
 )  # fmt: skip
 from tests.helpers.checkpoints import contents, stored
+from tests.helpers.faults import Fault, Request, fault_proxy
 from tests.helpers.ranks import finish, start_ranks
 from tests.helpers.s3 import s3_bucket
 
@@ -123,6 +125,31 @@ def test_a_run_whose_directory_is_lost_goes_on_from_its_mirror(
         assert f"fetched {checkpoint_name(min(resumed) - 1)} from {bucket}/run" in log(run_dir)
         newest = run_dir / "checkpoints" / checkpoint_name(14)
         assert dict(stored(open_storage(f"{bucket}/run"), newest.name)) == contents(newest)
+
+
+def test_a_run_that_ends_without_its_mirror_fails_until_it_is_there(
+    corpora: Corpora, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse_states(request: Request) -> Fault | None:
+        is_state = request.method == "PUT" and "state.json" in request.path
+        return Fault("refused", status=403, code="AccessDenied") if is_state else None
+
+    run_dir = tmp_path / "run"
+    overrides = ("max_steps=4", "data.s3.retry.timeout_seconds=0.1")
+    with (
+        s3_bucket("refusing") as bucket,
+        fault_proxy(os.environ["AWS_ENDPOINT_URL"], refuse_states) as proxy,
+    ):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        mirror = f"checkpoint.mirror={bucket}/run"
+        output = fail(corpora, run_dir, 1, *overrides, mirror)
+        assert "step_00000004 could not be copied to" in output and "access is denied" in output
+        assert f"done and saved in {run_dir}, but step_00000004 is not in {bucket}/run" in output
+        assert read_mark(run_dir, FAILED) is None and (run_dir / "costs.jsonl").exists()
+
+        proxy.plan = lambda _: None
+        train(corpora, run_dir, 1, *overrides, mirror)
+        assert "checkpoint step 4 is mirrored at" in log(run_dir)
 
 
 def test_a_run_goes_on_with_other_ranks_and_another_zero_stage(

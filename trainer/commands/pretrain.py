@@ -34,6 +34,7 @@ from surgstream.trainer.engine.periodic import Periodic
 from surgstream.trainer.engine.preemption.stops import mark_stopped
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.engine.zero import ZeroEngine
+from surgstream.trainer.errors import MirrorError
 from surgstream.trainer.finetuning.learned import LearnedTask, open_learned, with_task
 from surgstream.trainer.finetuning.testing import FinalTest, check_untested
 from surgstream.trainer.finetuning.validation import selection_of
@@ -76,6 +77,7 @@ def run_recipe(config: TrainConfig, rank_info: RankInfo, *, with_preflight: bool
 
     Raises:
         SurgstreamError: See `pretrain`; or another run is in the directory, or the ranks could not meet.
+        MirrorError: The run is done, and its last checkpoint is not in its mirror.
     """
 
     def join_ranks(rank_info: RankInfo) -> RankInfo:
@@ -93,11 +95,14 @@ def run_recipe(config: TrainConfig, rank_info: RankInfo, *, with_preflight: bool
         ) as found,
         opened_mirror(config, found.rank_info) as mirror,
     ):
-        pretrain(config, found, mirror)
+        missing = pretrain(config, found, mirror)
+    # What the run has cost is kept by now.
+    if missing:
+        raise MirrorError(missing)
 
 
-def pretrain(config: TrainConfig, found: Session, mirror: Mirror | None) -> None:
-    """Train one run to its end, from its newest checkpoint; one that learns a task is tested there.
+def pretrain(config: TrainConfig, found: Session, mirror: Mirror | None) -> str | None:
+    """Train a run to its end, and test what has learned a task; returns what its mirror lacks then, in a sentence.
 
     Args:
         config: The run.
@@ -108,7 +113,6 @@ def pretrain(config: TrainConfig, found: Session, mirror: Mirror | None) -> None
         SurgstreamError: The data, the model, the checkpoint or the processes do not fit, or the loss is not finite.
     """
     rank_info = found.rank_info
-    run_dir = Path(config.run_dir)
     corpus = training_corpus(config.data)
     task = open_learned(config, corpus) if config.task else None
     config = with_task(config, task) if task else config
@@ -142,7 +146,7 @@ def pretrain(config: TrainConfig, found: Session, mirror: Mirror | None) -> None
             plan=plan,
             progress=replace(progress, state=state | descent.to_state()),
             rank_info=rank_info,
-            run_dir=run_dir,
+            run_dir=Path(config.run_dir),
             reporting=_reporting(config, rank_info, batches, order, plan),
             checkpoint=config.checkpoint,
             periodic=periodic,
@@ -153,9 +157,10 @@ def pretrain(config: TrainConfig, found: Session, mirror: Mirror | None) -> None
         with closing(trainer):
             if mirror and checkpoint:  # an earlier start may have ended while it was copied
                 mirror.publish(checkpoint, trainer.selection.best)
-            _train(config, trainer, task, batches, mirror)
+            missing = _train(config, trainer, task, batches, mirror)
         # Rank 0 serves the store in which the others look until they have closed.
         barrier()
+    return missing
 
 
 def _state(
@@ -227,14 +232,13 @@ def _train(
     task: LearnedTask | None,
     batches: ClipLoader,
     mirror: Mirror | None,
-) -> None:
+) -> str | None:
     """Train, test what has learned a task, and wait for the mirror, unless the run is asked to stop before."""
     trainer.train()
     if task and trainer.step >= trainer.plan.last_step:
         batches.close()
         _test(config, task, trainer)
-    if config.checkpoint.mirror:
-        wait_until_mirrored(mirror, trainer)
+    return wait_until_mirrored(mirror, trainer) if config.checkpoint.mirror else None
 
 
 def _test(config: TrainConfig, task: LearnedTask, trainer: Trainer) -> None:

@@ -3,10 +3,9 @@
 import logging
 from functools import partial
 
-from surgstream.trainer.distributed import RankInfo, barrier, from_main
+from surgstream.trainer.distributed import barrier, from_main
 from surgstream.trainer.engine.loop import Trainer
 from surgstream.trainer.engine.preemption.stops import mark_stopped
-from surgstream.trainer.errors import MirrorError
 from surgstream.trainer.mirror.worker import Mirror
 from surgstream.trainer.runs.files import REQUEUE
 
@@ -15,7 +14,7 @@ log = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
 
 
-def wait_until_mirrored(mirror: Mirror | None, trainer: Trainer) -> None:
+def wait_until_mirrored(mirror: Mirror | None, trainer: Trainer) -> str | None:
     """Wait for the last checkpoint to be in the mirror; collective, and all ranks show that they move.
 
     A run that was asked to stop waits for a minute at most: its mark is there already, and its next start uploads what
@@ -25,8 +24,8 @@ def wait_until_mirrored(mirror: Mirror | None, trainer: Trainer) -> None:
         mirror: The run's mirror, on rank 0.
         trainer: The run, which has saved.
 
-    Raises:
-        MirrorError: The run is at its end, and the store has failed for too long.
+    Returns:
+        What to tell where a run is at its end and the store has failed for too long; the same on all ranks.
     """
     guards = trainer.guards
     stopping = False
@@ -41,22 +40,24 @@ def wait_until_mirrored(mirror: Mirror | None, trainer: Trainer) -> None:
 
     missing = from_main(lambda: mirror.missing() if mirror else None)
     if missing is None:
-        return
+        return None
     if not stopping:
-        raise MirrorError(
-            f"the run is done and saved in {trainer.run_dir}, but {missing}; the same command tries again"
-        )
+        return f"the run is done and saved in {trainer.run_dir}, but {missing}; the same command tries again"
+
     if trainer.rank_info.is_main:
         log.warning("%s; the next start of this run uploads it", missing)
-    _mark(trainer, trainer.rank_info)
+    _mark(trainer)
+    return None
 
 
 def _is_over(mirror: Mirror | None, stopping: bool) -> bool:
     return mirror is None or mirror.wait(_POLL_SECONDS, hurry=stopping)
 
 
-def _mark(trainer: Trainer, rank_info: RankInfo) -> None:
+def _mark(trainer: Trainer) -> None:
     """Have a run that was done when it was asked to stop started once more."""
     is_marked = from_main(lambda: (trainer.run_dir / REQUEUE).exists())
     if not is_marked:
-        mark_stopped(trainer.guards.agreement, rank_info, trainer.run_dir, step=trainer.step)
+        mark_stopped(
+            trainer.guards.agreement, trainer.rank_info, trainer.run_dir, step=trainer.step
+        )

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from os.path import normpath
+from os.path import abspath
 
 from surgstream.shards.storage.owner import owning
 from surgstream.shards.storage.stores import open_storage
@@ -70,7 +70,7 @@ def _check_ours(place: MirrorPlace, config: TrainConfig) -> None:
         except NotWholeError:
             continue
         theirs = saved.get("run_dir") if isinstance(saved, dict) else None
-        if isinstance(theirs, str) and normpath(theirs) != normpath(config.run_dir):
+        if isinstance(theirs, str) and abspath(theirs) != abspath(config.run_dir):
             raise CheckpointError(
                 f"checkpoint.mirror: {place.storage.uri}: expected a place of this run alone, got {name} of the run "
                 f"in {theirs!r}; choose another place, or, where this run is to go on from there, set "
