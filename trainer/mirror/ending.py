@@ -28,7 +28,7 @@ def wait_until_mirrored(mirror: Mirror | None, trainer: Trainer) -> str | None:
         What to tell where a run is at its end and the store has failed for too long; the same on all ranks.
     """
     guards = trainer.guards
-    stopping = False
+    stopping = guards.agreement.stopping()
     if trainer.rank_info.is_main and mirror and mirror.missing():
         log.info("waiting until the last checkpoint is at %s", mirror.place.storage.uri)
 
