@@ -69,9 +69,8 @@ def save_checkpoint(
     errors = [f"rank {rank}: {error}" for rank, (_, error) in enumerate(reports) if error]
     if is_main and not errors:
         content = _content(engine, progress, [files for files, _ in reports])
-        writer.attempt(
-            lambda: publish(partial, final, state_bytes(content))
-        )  # renamed, it is a checkpoint
+        # Renamed, it is a checkpoint.
+        writer.attempt(lambda: publish(partial, final, state_bytes(content)))
     if is_main and (errors or writer.error):
         shutil.rmtree(partial, ignore_errors=True)
 

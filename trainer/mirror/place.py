@@ -146,6 +146,8 @@ class MirrorPlace:
                 sink.write(piece)
             if digest.hexdigest() != sha256:
                 raise NotWholeError(f"{path} is not what was written (sha256)")
+            # It becomes a file of this name only now, and another owner may have one.
+            self.check_owner()
 
     def _delete_files(self, name: str, there: Collection[str]) -> None:
         """Delete the files of a checkpoint whose state is gone."""

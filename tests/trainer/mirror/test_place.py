@@ -127,6 +127,7 @@ def test_what_another_process_has_taken_over_is_not_written_to(tmp_path: Path) -
     with pytest.raises(StorageError, match="taken over"):
         place.prune(CheckpointConfig(keep_last=1), 20)
     assert place.names() == [NAMES[2], NAMES[1]]
+    assert not storage.sizes(NAMES[3])
 
 
 def test_what_is_there_is_not_sent_again_unless_it_is_damaged(tmp_path: Path) -> None:
