@@ -87,6 +87,12 @@ class Run:
     def __init__(self, run_dir: Path, scores: dict[int, float], stop_in: int = 0) -> None:
         self.run_dir, self.scores, self.stop_in = run_dir, scores, stop_in
         self.measured = list[int]()
+        self.mirrored = list[tuple[str, int | None]]()
+        self.being_mirrored: int | None = None
+
+    def mirror(self, saved: Path, best: int | None) -> int | None:
+        self.mirrored.append((saved.name, best))
+        return self.being_mirrored
 
     def go(self, progress: Progress, last_step: int) -> Trainer:
         (self.run_dir / "audit").mkdir(parents=True, exist_ok=True)
@@ -128,6 +134,7 @@ class Run:
             periodic=(),
             selection=Selection(2, measure, progress),
             guards=guards,
+            mirror=self.mirror,
         )
         with closing(trainer), nullcontext():
             trainer.train()
@@ -152,6 +159,16 @@ def test_the_best_weights_are_saved_when_they_are_found_and_stay(tmp_path: Path)
     saved = read_progress(tmp_path / CHECKPOINTS / checkpoint_name(4)).state["scores"]
     assert saved == [[2, 0.5], [4, 0.7]]
     assert run.newest().state["scores"] == [[2, 0.5], [4, 0.7], [6, 0.7]]
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_mirror_is_told_of_each_save_and_what_it_copies_stays(tmp_path: Path) -> None:
+    run = Run(tmp_path, {2: 0.5, 4: 0.6, 6: 0.7})
+    run.being_mirrored = 2
+    run.go(BEGINNING, 6)
+    assert run.mirrored == [(checkpoint_name(step), step) for step in (2, 4, 6)]
+    names = sorted(path.name for path in (tmp_path / CHECKPOINTS).iterdir())
+    assert names == [checkpoint_name(2), checkpoint_name(6)]
 
 
 @pytest.mark.usefixtures("alone")
