@@ -1,10 +1,12 @@
 """The mirror of a run, owned by it alone from its start to its end."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from os.path import abspath
 
+from surgstream.shards.errors import OwnedError, StorageError
 from surgstream.shards.storage.owner import owning
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.config import TrainConfig
@@ -55,8 +57,20 @@ def opened_mirror(config: TrainConfig, rank_info: RankInfo) -> Iterator[Mirror |
             stack.callback(mirror.close)
             found.append(mirror)
 
-        from_main(own)
+        from_main(partial(_told, own))
         yield found[0] if rank_info.is_main else None
+
+
+def _told(own: Callable[[], None]) -> None:
+    """Let an error of the store say which key of the recipe it is about."""
+    try:
+        own()
+    except OwnedError:
+        raise
+    except StorageError as error:
+        raise StorageError(
+            f"checkpoint.mirror: {error}; mend that, or train without one: checkpoint.mirror=null"
+        ) from error
 
 
 def _check_ours(place: MirrorPlace, config: TrainConfig) -> None:

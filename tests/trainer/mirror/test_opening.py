@@ -68,7 +68,9 @@ def test_the_mirror_of_another_run_is_refused_and_left_alone(tmp_path: Path) -> 
 def test_a_mirror_that_cannot_be_written_to_is_told_before_training(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
-        pytest.raises(StorageError, match="mirror"),
+        pytest.raises(
+            StorageError, match=r"^checkpoint.mirror: .*; mend that, or train without one"
+        ),
         opened_mirror(recipe(tmp_path / "file" / "mirror"), RankInfo()),
     ):
         pass
