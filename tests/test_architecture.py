@@ -60,6 +60,7 @@ MAY_IMPORT = {
     "trainer.errors": (),
     "trainer.runs": ("trainer.errors", "trainer.runs", "shards.errors", "shards.storage"),
     "trainer.batch": (),
+    "trainer.tracking": ("trainer.tracking",),
     "trainer.host": ("trainer.errors", "trainer.host"),
     "trainer.distributed": ("trainer.errors",),
     "trainer.health": ("trainer.health", "trainer.host.names"),
@@ -105,12 +106,13 @@ MAY_IMPORT = {
         "shards.keyed_random", "shards.storage", "shards.progress", "trainer.errors", "trainer.batch", "trainer.data",
         "trainer.distributed", "trainer.encoders", "trainer.engine", "trainer.evaluation", "trainer.features",
         "trainer.host", "trainer.labelled", "trainer.lineage", "trainer.models", "trainer.readouts", "trainer.runs",
+        "trainer.tracking.config",
     ),
     "trainer.readouts.banks": (
         "shards.keyed_random", "shards.order", "shards.progress", "shards.reading.locations", "shards.storage.durable",
         "trainer.errors", "trainer.batch", "trainer.data", "trainer.distributed", "trainer.encoders", "trainer.engine",
         "trainer.evaluation", "trainer.host.names", "trainer.labelled", "trainer.lineage", "trainer.models",
-        "trainer.readouts", "trainer.runs.costs", "trainer.runs.files", "trainer.session",
+        "trainer.readouts", "trainer.runs.costs", "trainer.runs.files", "trainer.session", "trainer.tracking",
         "shards.format.png",
     ),
     "trainer.probing": (
@@ -130,12 +132,16 @@ MAY_IMPORT = {
     "trainer.engine": (
         "shards.progress", "shards.storage.durable", "trainer.errors", "trainer.batch", "trainer.distributed",
         "trainer.host", "trainer.health.watch", "trainer.runs.files", "trainer.objectives.base", "trainer.engine",
+        "trainer.tracking",
     ),
     "trainer": ("shards", "trainer"),
 }  # fmt: skip
 
 # A dependency enters by one door.
 DOORS = {
+    "mlflow": ("trainer.tracking.trackers",),
+    "trackio": ("trainer.tracking.trackers",),
+    "wandb": ("trainer.tracking.trackers",),
     "av": ("shards.video", "shards.synthetic.corpus"),
     "cv2": ("shards.screening.faces",),
     "boto3": ("shards.storage.s3_client",),
