@@ -27,7 +27,7 @@ $(VENV)/.done: pyproject.toml constraints.txt
 	touch $@
 
 demo: setup  ## videos -> shards -> training in minutes, no GPU; VIDEOS=FOLDER takes your own videos
-	PATH="$(CURDIR)/$(BIN):$$PATH" launch/demo.sh "$(DEMO)" "$(VIDEOS)"
+	$(BIN)/surgstream demo "$(DEMO)" $(if $(VIDEOS),"$(VIDEOS)")
 
 test: setup  ## run the tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)

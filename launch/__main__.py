@@ -17,6 +17,7 @@ from surgstream.configs.suggestions import did_you_mean
 from surgstream.launch.commands import run
 
 COMMANDS = {
+    "demo": "the whole job in small: videos, shards, training, a judgement",
     "synth": "make a small labelled surgical corpus, to try all without data",
     "pack": "pack videos into WebDataset shards, in a folder or on S3",
     "verify": "check every byte of a packed corpus",

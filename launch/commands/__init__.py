@@ -11,6 +11,7 @@ from collections.abc import Sequence
 _ROOMS = {
     "corpora": ("synth", "pack", "verify", "inspect", "leaks", "labels", "stage"),
     "runs": (
+        "demo",
         "order",
         "describe",
         "preflight",
