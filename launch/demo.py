@@ -7,7 +7,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-NEEDED = ("av", "cv2", "torch", "deepspeed", "nvidia")
+NEEDED = ("av", "cv2", "torch", "deepspeed", "nvidia", "scipy")
 
 
 def run(words: argparse.Namespace) -> int:
