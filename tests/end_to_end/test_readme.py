@@ -7,12 +7,12 @@ from pathlib import Path
 
 from tests.end_to_end.conftest import Corpora
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_example_gives_what_it_says(corpora: Corpora, tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    (code,) = (block for block in blocks if "open_corpus" in block)
+    code = example(ROOT / "README.md")
+    assert code == example(ROOT / "docs" / "python.md")
     assert len([line for line in code.splitlines() if line]) == 7
     demo = tmp_path / "demo"
     demo.mkdir()
@@ -24,6 +24,12 @@ def test_the_example_gives_what_it_says(corpora: Corpora, tmp_path: Path) -> Non
     printed = run([sys.executable, "-c", code], tmp_path)
     shape = re.escape("torch.Size([8, 3, 4, 64, 64])")
     assert re.fullmatch(rf"{shape} \w+/\w+@\d+ \(\d+, 128\)\n", printed)
+
+
+def example(page: Path) -> str:
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    (code,) = (block for block in blocks if "open_corpus" in block)
+    return code
 
 
 def run(words: list[str], folder: Path) -> str:
