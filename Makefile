@@ -57,7 +57,8 @@ check: setup  ## lint, format check and types
 	$(BIN)/mypy docs/conf.py docs/extensions
 
 docs: setup  ## build the documentation site, in build/docs; a warning or a broken link fails it
-	$(BIN)/sphinx-build --fail-on-warning --quiet --builder html docs build/docs
+	rm -rf build/docs
+	$(BIN)/sphinx-build --fail-on-warning --quiet --fresh-env --doctree-dir build/doctrees --builder html docs build/docs
 	@echo "build/docs/index.html"
 
 format: setup  ## format the code
