@@ -4,6 +4,7 @@ With a room of `launch.commands` it has a section for each command there; withou
 """
 
 import argparse
+import os
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -66,7 +67,9 @@ def section(words: Sequence[str]) -> nodes.section:
     title = f"surgstream {' '.join(words)}"
     made = nodes.section(ids=[nodes.make_id(title)], names=[nodes.fully_normalize_name(title)])
     made += nodes.title(title, title)
-    made += _block(parser.format_usage().removeprefix("usage: ").replace("[-h] ", "").rstrip())
+    with patch.dict(os.environ, COLUMNS="100"):
+        usage = parser.format_usage()
+    made += _block(usage.removeprefix("usage: ").replace("[-h] ", "").rstrip())
     made += prose(parser.description or "")
 
     for group in parser._action_groups:
