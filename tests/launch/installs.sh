@@ -50,7 +50,10 @@ step version "$bin/surgstream" --version
 if [ "$way" = base ]; then
     step describe "$bin/surgstream" describe surgvista_vitb run_dir=runs/a data.corpus=here
     step launch "$bin/surgstream" launch slurm cpu_test surgvista_tiny run_dir=runs/a data.corpus=here --dry-run
-else
+elif [ "$way" = pip ]; then
     step demo "$bin/surgstream" demo demo --steps 6
+else
+    step synth "$bin/surgstream" synth videos --seconds 4 --datasets larkspur
+    step demo "$bin/surgstream" demo demo videos --steps 6 # without its last part, which is the longest
 fi
 du -sh "$folder/venv" | cut -f1
