@@ -10,6 +10,7 @@ from surgstream.shards.errors import ShardError
 from surgstream.shards.format.checksummed import dump_checksummed
 from surgstream.shards.format.manifest import Manifest, Reviewed
 from surgstream.shards.format.names import (
+    CROISSANT_NAME,
     FORMAT_VERSION,
     MANIFEST_NAME,
     QUARANTINE_NAME,
@@ -62,6 +63,7 @@ def publish(
     shards = tuple(receipt.shard for receipt in receipts if receipt.shard is not None)
     if not shards:
         storage.delete(MANIFEST_NAME)
+        storage.delete(CROISSANT_NAME)
         short = sum(reading.too_short for reading in readings)
         raise ShardError(
             f"{storage.uri}: not one video could be packed: {len(quarantine)} are in quarantine "
@@ -76,6 +78,8 @@ def publish(
         review=tuple(_reviews(sources)),
     )
     if not says(storage, MANIFEST_NAME, manifest.to_bytes()):
+        # It is of the corpus as it was.
+        storage.delete(CROISSANT_NAME)
         storage.replace(MANIFEST_NAME, manifest.to_bytes(), published)
 
     return Packed(manifest, tuple(quarantine), tuple(readings), tuple(sources))
