@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "shards.labels": ("shards.labels", "shards.format", "shards.storage", "shards.reading"),
     "shards.releases": ("shards.releases", "shards.format", "shards.storage"),
     "shards.corpus": ("shards.corpus", "shards.format", "shards.storage", "shards.labels.tables"),
+    "shards.croissant": ("shards.croissant", "shards.corpus", "shards.format"),
     "shards.video": ("shards.video", "shards.format", "shards.storage"),
     "shards.video.container": ("shards.video.container", "shards.format", "shards.storage"),
     "shards.screening": ("shards.screening", "shards.video", "shards.format"),
@@ -39,8 +40,8 @@ MAY_IMPORT = {
         "shards.spool", "shards.workers",
     ),
     "shards.packing": (
-        "shards.packing", "shards.corpus", "shards.format", "shards.layers", "shards.storage", "shards.video",
-        "shards.screening", "shards.spool", "shards.workers",
+        "shards.packing", "shards.corpus", "shards.croissant", "shards.format", "shards.layers", "shards.storage",
+        "shards.video", "shards.screening", "shards.spool", "shards.workers",
     ),
     "shards.reading": ("shards.reading", "shards.format", "shards.storage", "shards.order"),
     "shards.leaks": (
@@ -78,7 +79,8 @@ MAY_IMPORT = {
         "shards.inspection.packed_frames", "trainer.lineage.verdict",
     ),
     "trainer.lineage": (
-        "shards.corpus.hidden", "shards.errors", "shards.format", "shards.leaks", "shards.storage", "shards.workers",
+        "shards.corpus.hidden", "shards.corpus.licences", "shards.errors", "shards.format", "shards.leaks",
+        "shards.storage", "shards.workers",
         "trainer.encoders.config", "trainer.engine.checkpoint_files", "trainer.errors", "trainer.evaluation.tasks",
         "trainer.lineage", "trainer.models.config", "trainer.runs.files",
     ),
@@ -171,7 +173,8 @@ LEAN = (
     "trainer.objectives.masking", "trainer.engine.schedules", "trainer.engine.checkpoint_files",
     "trainer.commands.order", "trainer.commands.status", "trainer.commands.status_page", "trainer.commands.describe",
     "trainer.commands.describe_table", "trainer.commands.leaks", "trainer.commands.evaluate", "trainer.suite",
-    "trainer.clip_tables", "trainer.estimates", "trainer.mixing", "trainer.model_sizes", "trainer.readouts.bank_config",
+    "trainer.clip_tables", "trainer.estimates", "trainer.mixing", "trainer.model_sizes",
+    "trainer.provenance.licences", "trainer.readouts.bank_config",
 )  # fmt: skip
 
 

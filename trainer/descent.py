@@ -18,6 +18,7 @@ from surgstream.trainer.lineage.judging import (
     outcomes_folder,
     refuse_contaminated,
 )
+from surgstream.trainer.lineage.licences import refuse_noncommercial
 from surgstream.trainer.lineage.reading import ANCESTRY, ancestry_in
 from surgstream.trainer.lineage.recording import begun_with, shown_corpus
 from surgstream.trainer.lineage.verdict import LEAKS, Verdict
@@ -50,7 +51,9 @@ def descent_of(
     order: Order,
     progress: Progress,
 ) -> Descent:
-    """Find what a run's weights descend from, and refuse those that have seen what they would be judged by.
+    """Find what a run's weights descend from, and refuse what they must not.
+
+    They must not have seen what they would be judged by, nor, where commercial use is required, what forbids that.
 
     A run that is resumed descends from what its checkpoint says, and goes by the verdict there: what it began with need
     not be there any more. Rank 0 calls it, before anything is trained.
@@ -64,7 +67,8 @@ def descent_of(
 
     Raises:
         CheckpointError: A state says nonsense of what its weights descend from.
-        ConfigError: Weights are said to be of a family that there is not.
+        ConfigError: Weights are said to be of a family that there is not, or a licence does not allow commercial use,
+            where that is required.
         EvaluationError: The weights were trained on videos that the task validates or tests on.
         ModelError: An export says nonsense.
         ShardError: The corpus cannot be read.
@@ -77,7 +81,9 @@ def descent_of(
 
     found = _judged(config, corpus, task, before, progress) if task else None
     own = Ancestry(corpora=(_own_corpus(config, corpus, task, order),))
-    return Descent(ancestry.merged([before, own]), found)
+    whole = ancestry.merged([before, own])
+    refuse_noncommercial(whole, config.commercial)
+    return Descent(whole, found)
 
 
 def _judged(

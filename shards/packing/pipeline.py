@@ -17,7 +17,6 @@ from surgstream.shards.format.names import MANIFEST_NAME, PLAN_NAME
 from surgstream.shards.format.outside import check_outside
 from surgstream.shards.layers.publishing import publish_layers
 from surgstream.shards.layers.work import PackedShard, check_sources, pack_layers, withdraw_layers
-from surgstream.shards.packing.croissant import write_croissant
 from surgstream.shards.packing.discrepancies import (
     packed_footage,
     planned_footage,
@@ -28,7 +27,7 @@ from surgstream.shards.packing.discrepancies import (
 from surgstream.shards.packing.outcome import Packed
 from surgstream.shards.packing.plan import PackingPlan, earlier_plan, make_plan, plan_options
 from surgstream.shards.packing.plan_records import PlannedShard
-from surgstream.shards.packing.publishing import publish
+from surgstream.shards.packing.publishing import publish, publish_croissant
 from surgstream.shards.packing.removal import sweep, withdraw
 from surgstream.shards.packing.shard import PackTask, Receipt, pack_shard
 from surgstream.shards.packing.shares import PackingShare
@@ -80,7 +79,7 @@ def pack(corpus: CorpusConfig, root: Path | str, storage: Storage) -> Packed:
         with _swept(storage, corpus):
             layers = pack_layers(corpus, sources, _with_shards(finished), storage, owner)
         packed = replace(packed, layers=publish_layers(storage, layers, corpus, packed.manifest))
-        write_croissant(storage, packed, plan, corpus.about)
+        publish_croissant(storage, packed, plan, corpus.about)
 
     fps = corpus.pack.fps
     warn_of_unjudged(corpus.pack, packed.readings)

@@ -4,8 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from surgstream.configs.loading import to_tree
+from surgstream.shards.corpus.about import AboutConfig
 from surgstream.shards.corpus.file import PackConfig, stored_options
 from surgstream.shards.corpus.sources import Source
+from surgstream.shards.croissant.describing import croissant
+from surgstream.shards.croissant.packed import PackedCorpus
 from surgstream.shards.errors import ShardError
 from surgstream.shards.format.checksummed import dump_checksummed
 from surgstream.shards.format.manifest import Manifest, Reviewed
@@ -83,6 +86,32 @@ def publish(
         storage.replace(MANIFEST_NAME, manifest.to_bytes(), published)
 
     return Packed(manifest, tuple(quarantine), tuple(readings), tuple(sources))
+
+
+def publish_croissant(
+    storage: Storage, packed: Packed, plan: PackingPlan, about: AboutConfig
+) -> None:
+    """Describe a published corpus to catalogues, unless that is done already.
+
+    Args:
+        storage: The corpus.
+        packed: What was packed, with its layers.
+        plan: The plan that it was packed by.
+        about: What its corpus file tells beside.
+
+    Raises:
+        StorageError: The store fails.
+    """
+    corpus = PackedCorpus(
+        manifest=packed.manifest,
+        layers=packed.layers,
+        options=plan.options,
+        licences={shard.dataset: shard.licence for shard in plan.shards},
+        has_pseudonyms=plan.has_pseudonyms,
+        readings=packed.readings,
+        quarantine=packed.quarantine,
+    )
+    write_if_other(storage, CROISSANT_NAME, croissant(corpus, about))
 
 
 def _reviews(sources: Sequence[Source]) -> Iterator[Reviewed]:

@@ -6,8 +6,7 @@ Nothing is said that is not known: a field that nobody has told is left out.
 from typing import Any
 
 from surgstream.shards.corpus.about import AboutConfig
-from surgstream.shards.packing.outcome import Packed
-from surgstream.shards.packing.plan import PackingPlan
+from surgstream.shards.croissant.packed import PackedCorpus
 
 _LOOKED_FOR = {
     "face": "Faces",
@@ -20,19 +19,18 @@ _LOOKED_FOR = {
 _NO_DETECTOR = "none"
 
 
-def responsible(packed: Packed, plan: PackingPlan, about: AboutConfig) -> dict[str, Any]:
+def responsible(corpus: PackedCorpus, about: AboutConfig) -> dict[str, Any]:
     """The fields and their values.
 
     Args:
-        packed: What was packed.
-        plan: The plan that it was packed by.
+        corpus: What was corpus.
         about: What the corpus file tells.
     """
     fields = {
         "rai:dataCollection": about.collection,
-        "rai:dataCollectionMissingData": _missing(packed),
-        "rai:dataPreprocessingProtocol": _preprocessing(packed, plan),
-        "rai:personalSensitiveInformation": [*_sensitive(packed, plan), *about.sensitive],
+        "rai:dataCollectionMissingData": _missing(corpus),
+        "rai:dataPreprocessingProtocol": _preprocessing(corpus),
+        "rai:personalSensitiveInformation": [*_sensitive(corpus), *about.sensitive],
         "rai:dataLimitations": list(about.limitations),
         "rai:dataBiases": list(about.biases),
         "rai:dataUseCases": list(about.use_cases),
@@ -40,18 +38,18 @@ def responsible(packed: Packed, plan: PackingPlan, about: AboutConfig) -> dict[s
     return {name: value for name, value in fields.items() if value}
 
 
-def _missing(packed: Packed) -> str:
-    lost = sum(reading.lost_seconds for reading in packed.readings)
-    dropped = sum(reading.dropped_seconds for reading in packed.readings)
-    short = sum(reading.too_short for reading in packed.readings)
+def _missing(corpus: PackedCorpus) -> str:
+    lost = sum(reading.lost_seconds for reading in corpus.readings)
+    dropped = sum(reading.dropped_seconds for reading in corpus.readings)
+    short = sum(reading.too_short for reading in corpus.readings)
     return (
-        f"{len(packed.quarantine):,} videos could not be packed; {short:,} were left out as too short; of the "
+        f"{len(corpus.quarantine):,} videos could not be packed; {short:,} were left out as too short; of the "
         f"others {lost:,.1f} s could not be decoded; {dropped:,.1f} s in all were left out on purpose."
     )
 
 
-def _preprocessing(packed: Packed, plan: PackingPlan) -> list[str]:
-    options = plan.options
+def _preprocessing(corpus: PackedCorpus) -> list[str]:
+    options = corpus.options
     told = [
         f"{options.fps:g} frames a second of video, the shorter side at most {options.short_side} "
         f"pixels, as JPEG of quality {options.jpeg_quality}."
@@ -60,28 +58,28 @@ def _preprocessing(packed: Packed, plan: PackingPlan) -> list[str]:
         told.append("The black borders around the endoscope's picture are cut off.")
     if options.drop:
         told.append(f"Left out where it was found: {', '.join(options.drop)}.")
-    if packed.manifest.review:
-        told.append(f"People decided about {len(packed.manifest.review):,} stretches.")
+    if corpus.manifest.review:
+        told.append(f"People decided about {len(corpus.manifest.review):,} stretches.")
     return told
 
 
-def _sensitive(packed: Packed, plan: PackingPlan) -> list[str]:
+def _sensitive(corpus: PackedCorpus) -> list[str]:
     names = "Videos are called as their files were, which may tell of people."
-    if plan.has_pseudonyms:
+    if corpus.has_pseudonyms:
         names = "Names of files are replaced by pseudonyms."
 
-    detector = str(packed.manifest.packing.get("face_detector", _NO_DETECTOR))
+    detector = str(corpus.manifest.packing.get("face_detector", _NO_DETECTOR))
     told = [names]
     for kind, words in _LOOKED_FOR.items():
         if kind == "face" and _NO_DETECTOR in detector.split(", "):
             told.append("Faces were not looked for in all videos.")
-        told.append(_found(packed, kind, words))
+        told.append(_found(corpus, kind, words))
     return [sentence for sentence in told if sentence]
 
 
-def _found(packed: Packed, kind: str, words: str) -> str:
+def _found(corpus: PackedCorpus, kind: str, words: str) -> str:
     """What was found of a kind; empty where nothing was, which does not say that there is nothing."""
-    lengths = [reading.found_seconds(kind) for reading in packed.readings]
+    lengths = [reading.found_seconds(kind) for reading in corpus.readings]
     num_videos = sum(found > 0 for found, _ in lengths)
     if not num_videos:
         return ""

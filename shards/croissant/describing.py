@@ -6,20 +6,19 @@ that is packed again has the same. It names datasets, and no video, no file of a
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from surgstream.shards.corpus.about import AboutConfig
 from surgstream.shards.corpus.licences import spdx_page
+from surgstream.shards.croissant import records
+from surgstream.shards.croissant.packed import PackedCorpus
+from surgstream.shards.croissant.sentences import responsible
 from surgstream.shards.format.layers import LayerManifest
 from surgstream.shards.format.manifest import Manifest
-from surgstream.shards.format.names import CROISSANT_NAME, MANIFEST_NAME, layer_manifest_name
-from surgstream.shards.packing import croissant_records as records
-from surgstream.shards.packing.croissant_sentences import responsible
-from surgstream.shards.packing.outcome import Packed
-from surgstream.shards.packing.plan import PackingPlan, write_if_other
-from surgstream.shards.storage.stores import Storage
+from surgstream.shards.format.names import MANIFEST_NAME, layer_manifest_name
 
 UNKNOWN = "unknown"
 """The licence of a dataset whose description states none."""
@@ -95,31 +94,23 @@ class DatasetCounts:
     frames: int
 
 
-def write_croissant(
-    storage: Storage, packed: Packed, plan: PackingPlan, about: AboutConfig
-) -> None:
-    """Write the file beside a published manifest, unless it says the same already.
+def croissant(corpus: PackedCorpus, about: AboutConfig) -> bytes:
+    """The bytes of the file.
 
     Args:
-        storage: The corpus.
-        packed: What was packed.
-        plan: The plan that it was packed by.
-        about: What the corpus file tells beside.
-
-    Raises:
-        StorageError: The store fails.
+        corpus: What was packed.
+        about: What the corpus file tells beside; what it does not is left out.
     """
-    tree = describe_corpus(packed, plan, about)
-    text = json.dumps(tree, indent=1, ensure_ascii=False) + "\n"
-    # Names in a corpus file may hold halves of characters, which UTF-8 has not.
-    write_if_other(storage, CROISSANT_NAME, text.encode("utf-8", "backslashreplace"))
+    text = json.dumps(describe_corpus(corpus, about), indent=1, ensure_ascii=False) + "\n"
+    # Words of a corpus file may hold halves of characters, which UTF-8 has not.
+    return text.encode("utf-8", "backslashreplace")
 
 
-def describe_corpus(packed: Packed, plan: PackingPlan, about: AboutConfig) -> dict[str, Any]:
-    """The content of the file. Takes what `write_croissant` does; what nobody has told is left out."""
-    datasets = count_datasets(packed.manifest, plan)
+def describe_corpus(corpus: PackedCorpus, about: AboutConfig) -> dict[str, Any]:
+    """The content of the file. Takes what `croissant` does."""
+    datasets = count_datasets(corpus)
     names = [dataset.name for dataset in datasets]
-    split = plan.options.split
+    split = corpus.options.split
 
     tree: dict[str, Any] = {
         "@context": _CONTEXT,
@@ -130,10 +121,10 @@ def describe_corpus(packed: Packed, plan: PackingPlan, about: AboutConfig) -> di
         "license": _licences(datasets),
         "keywords": _keywords(datasets),
         **_told(about),
-        **responsible(packed, plan, about),
+        **responsible(corpus, about),
         "distribution": [
-            *_manifests(packed.manifest, packed.layers),
-            *records.file_sets(names, [layer.layer for layer in packed.layers]),
+            *_manifests(corpus.manifest, corpus.layers),
+            *records.file_sets(names, [layer.layer for layer in corpus.layers]),
         ],
         "recordSet": [
             records.datasets([vars(dataset) for dataset in datasets]),
@@ -145,12 +136,14 @@ def describe_corpus(packed: Packed, plan: PackingPlan, about: AboutConfig) -> di
     return tree
 
 
-def count_datasets(manifest: Manifest, plan: PackingPlan) -> list[DatasetCounts]:
+def count_datasets(corpus: PackedCorpus) -> list[DatasetCounts]:
     """Count what a corpus has of each dataset, sorted by name."""
-    licences = {shard.dataset: shard.licence for shard in plan.shards}
+    by_dataset = defaultdict(list)
+    for shard in corpus.manifest.shards:
+        by_dataset[shard.dataset].append(shard)
+
     counts = []
-    for name in sorted({shard.dataset for shard in manifest.shards}):
-        shards = [shard for shard in manifest.shards if shard.dataset == name]
+    for name, shards in sorted(by_dataset.items()):
         videos = [video for shard in shards for video in shard.videos]
         seconds = sum(video.num_frames / video.fps for video in videos)
         counts.append(
@@ -158,7 +151,7 @@ def count_datasets(manifest: Manifest, plan: PackingPlan) -> list[DatasetCounts]
                 name=name,
                 specialty=shards[0].specialty,
                 procedure=shards[0].procedure,
-                licence=licences.get(name) or UNKNOWN,
+                licence=corpus.licences.get(name) or UNKNOWN,
                 videos=len(videos),
                 hours=round(seconds / 3600, 4),
                 frames=sum(video.num_frames for video in videos),
