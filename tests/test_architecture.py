@@ -112,7 +112,7 @@ MAY_IMPORT = {
         "shards.keyed_random", "shards.order", "shards.progress", "shards.reading.locations", "shards.storage.durable",
         "trainer.errors", "trainer.batch", "trainer.data", "trainer.distributed", "trainer.encoders", "trainer.engine",
         "trainer.evaluation", "trainer.host.names", "trainer.labelled", "trainer.lineage", "trainer.models",
-        "trainer.readouts", "trainer.runs.costs", "trainer.runs.files", "trainer.session",
+        "trainer.provenance", "trainer.readouts", "trainer.runs.costs", "trainer.runs.files", "trainer.session",
         "shards.format.png",
     ),
     "trainer.probing": (

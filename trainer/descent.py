@@ -29,10 +29,12 @@ class Descent:
     """What the weights of a run descend from.
 
     Attributes:
-        ancestry: The corpora, that of the run among them.
+        own: The corpus of the run.
+        ancestry: All of it, the run's own corpus among it.
         verdict: What was found of the run's task in those before it; None of a run without a task.
     """
 
+    own: Corpus
     ancestry: Ancestry
     verdict: Verdict | None
 
@@ -80,10 +82,10 @@ def descent_of(
         before = begun_with(config.warm_start, teacher)
 
     found = _judged(config, corpus, task, before, progress) if task else None
-    own = Ancestry(corpora=(_own_corpus(config, corpus, task, order),))
-    whole = ancestry.merged([before, own])
+    own = _own_corpus(config, corpus, task, order)
+    whole = ancestry.merged([before, Ancestry(corpora=(own,))])
     refuse_noncommercial(whole, config.commercial)
-    return Descent(whole, found)
+    return Descent(own, whole, found)
 
 
 def _judged(
