@@ -22,13 +22,11 @@ from surgstream.trainer.provenance.corpora import (
     describe_weights,
 )
 from surgstream.trainer.provenance.record import (
-    KEY,
     PROVENANCE,
     UNKNOWN,
     Record,
-    empty,
-    is_record,
     read_record,
+    record_in,
     to_bytes,
     with_start,
 )
@@ -84,7 +82,7 @@ def keep_provenance(config: RunConfig, progress: Progress, made_of: Ingredients)
         The record, for its checkpoints.
     """
     path = Path(config.run_dir) / PROVENANCE
-    before = read_record(path) or _in_state(progress)
+    before = read_record(path) or record_in(progress)
     setup = describe_setup(config, made_of, _digests(before))
     moment = {
         "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -130,12 +128,6 @@ def _found(name: str, find: Callable[[], Any]) -> Any:
     except Exception as error:
         log.warning("%s: %s is not known: %s", PROVENANCE, name, error)
         return UNKNOWN
-
-
-def _in_state(progress: Progress) -> Record:
-    """The record of the checkpoint that a run resumes from; an empty one where there is none."""
-    record: Record = progress.state.get(KEY, {})
-    return record if is_record(record) else empty()
 
 
 def _digests(record: Record) -> dict[str, str | None]:

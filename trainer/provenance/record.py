@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from surgstream.configs.files import open_regular
+from surgstream.trainer.engine.schedules import Progress
 
 PROVENANCE = "provenance.json"
 """The file of a run directory, and of an export."""
@@ -95,6 +96,12 @@ def read_record(path: Path) -> Record | None:
     except (OSError, ValueError, RecursionError):
         return None
     return tree if is_record(tree) else None
+
+
+def record_in(progress: Progress) -> Record:
+    """The record in a checkpoint's state; an empty one where there is none."""
+    record: Record = progress.state.get(KEY, {})
+    return record if is_record(record) else empty()
 
 
 def is_record(tree: Any) -> bool:
