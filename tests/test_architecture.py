@@ -123,6 +123,7 @@ MAY_IMPORT = {
         "shards.keyed_random", "trainer.batch", "trainer.data.source", "trainer.distributed", "trainer.evaluation",
         "trainer.labelled", "trainer.probing", "trainer.readouts",
     ),
+    "trainer.hub": ("shards.storage.base", "trainer.errors", "trainer.hub", "trainer.provenance.record"),
     "trainer.suite": (
         "shards.format.manifest", "shards.order.sequence", "shards.storage", "trainer.errors", "trainer.config",
         "trainer.model_sizes", "trainer.encoders.config", "trainer.engine.checkpoint_files", "trainer.evaluation",
@@ -150,6 +151,7 @@ DOORS = {
     "scipy": ("trainer.evaluation.statistics.tests",),
     "timm": ("trainer.models",),
     "deepspeed": ("trainer.engine.zero",),
+    "huggingface_hub": ("trainer.hub.sending",),
     "transformers": ("trainer.export.comparing", "trainer.export.modeling_surgical_vit"),
     "yaml": ("configs.parsing", "shards.synthetic.description"),
 }
@@ -174,7 +176,7 @@ LEAN = (
     "trainer.commands.order", "trainer.commands.status", "trainer.commands.status_page", "trainer.commands.describe",
     "trainer.commands.describe_table", "trainer.commands.leaks", "trainer.commands.evaluate", "trainer.suite",
     "trainer.clip_tables", "trainer.estimates", "trainer.mixing", "trainer.model_sizes",
-    "trainer.provenance.licences", "trainer.readouts.bank_config",
+    "trainer.provenance.licences", "trainer.provenance.record", "trainer.hub", "trainer.readouts.bank_config",
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ _ROOMS = {
         "finetune",
         "probe",
         "export",
+        "push",
         "launch",
         "status",
     ),
