@@ -18,14 +18,15 @@ MAY_IMPORT = {
     "shards": (),
     "shards.errors": (),
     "shards.keyed_random": (),
+    "shards.globs": (),
     "shards.progress": (),
     "shards.workers": ("shards.progress",),
-    "shards.storage": ("shards.storage",),
+    "shards.storage": ("shards.storage", "shards.globs"),
     "shards.format": ("shards.format", "shards.storage"),
     "shards.order": ("shards.order", "shards.keyed_random"),
     "shards.labels": ("shards.labels", "shards.format", "shards.storage", "shards.reading"),
     "shards.releases": ("shards.releases", "shards.format", "shards.storage"),
-    "shards.corpus": ("shards.corpus", "shards.format", "shards.storage", "shards.labels.tables"),
+    "shards.corpus": ("shards.corpus", "shards.globs", "shards.format", "shards.storage", "shards.labels.tables"),
     "shards.croissant": ("shards.croissant", "shards.corpus", "shards.format"),
     "shards.video": ("shards.video", "shards.format", "shards.storage"),
     "shards.video.container": ("shards.video.container", "shards.format", "shards.storage"),
@@ -61,6 +62,7 @@ MAY_IMPORT = {
     "trainer.errors": (),
     "trainer.runs": ("trainer.errors", "trainer.runs", "shards.errors", "shards.storage"),
     "trainer.batch": (),
+    "trainer.tracking": ("trainer.tracking",),
     "trainer.host": ("trainer.errors", "trainer.host"),
     "trainer.distributed": ("trainer.errors",),
     "trainer.health": ("trainer.health", "trainer.host.names"),
@@ -107,12 +109,14 @@ MAY_IMPORT = {
         "shards.keyed_random", "shards.storage", "shards.progress", "trainer.errors", "trainer.batch", "trainer.data",
         "trainer.distributed", "trainer.encoders", "trainer.engine", "trainer.evaluation", "trainer.features",
         "trainer.host", "trainer.labelled", "trainer.lineage", "trainer.models", "trainer.readouts", "trainer.runs",
+        "trainer.tracking.config",
     ),
     "trainer.readouts.banks": (
         "shards.keyed_random", "shards.order", "shards.progress", "shards.reading.locations", "shards.storage.durable",
         "trainer.errors", "trainer.batch", "trainer.data", "trainer.distributed", "trainer.encoders", "trainer.engine",
         "trainer.evaluation", "trainer.host.names", "trainer.labelled", "trainer.lineage", "trainer.models",
         "trainer.provenance", "trainer.readouts", "trainer.runs.costs", "trainer.runs.files", "trainer.session",
+        "trainer.tracking",
         "shards.format.png",
     ),
     "trainer.probing": (
@@ -133,12 +137,16 @@ MAY_IMPORT = {
     "trainer.engine": (
         "shards.progress", "shards.storage.durable", "trainer.errors", "trainer.batch", "trainer.distributed",
         "trainer.host", "trainer.health.watch", "trainer.runs.files", "trainer.objectives.base", "trainer.engine",
+        "trainer.tracking",
     ),
     "trainer": ("shards", "trainer"),
 }  # fmt: skip
 
 # A dependency enters by one door.
 DOORS = {
+    "mlflow": ("trainer.tracking.trackers",),
+    "trackio": ("trainer.tracking.trackers",),
+    "wandb": ("trainer.tracking.trackers",),
     "av": ("shards.video", "shards.synthetic.corpus"),
     "cv2": ("shards.screening.faces",),
     "boto3": ("shards.storage.s3_client",),

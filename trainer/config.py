@@ -27,6 +27,7 @@ from surgstream.trainer.labelled.config import SelectConfig, TaskClipsConfig
 from surgstream.trainer.lineage.config import CommercialConfig, LeaksConfig, WarmStartConfig
 from surgstream.trainer.objectives.config import ObjectiveConfig, SupervisedConfig
 from surgstream.trainer.probing.config import ProbeConfig
+from surgstream.trainer.tracking.config import TrackingConfig
 
 RUN_RECIPES = ("recipe.yaml", "config.yaml")
 """Files of a run directory: the recipe as it was submitted, and as the run resolved it."""
@@ -64,6 +65,7 @@ class TrainConfig:
         checkpoint: Saving and keeping of checkpoints.
         resume: The checkpoint to resume from, and what may have changed.
         metrics: Metrics and pictures: how often.
+        tracking: A tracker of experiments to report to; null has none.
     """
 
     free_to_change: ClassVar[tuple[str, ...]] = (
@@ -78,6 +80,7 @@ class TrainConfig:
         "checkpoint",
         "resume",
         "metrics",
+        "tracking",
     )
     """Fields that do not decide what is learned; `trainer.resume` warns where a resumed run changes another one."""
 
@@ -121,6 +124,7 @@ class TrainConfig:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     resume: ResumeConfig = field(default_factory=ResumeConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def problems(self) -> Iterator[str]:
         """Yield what does not fit together."""

@@ -8,9 +8,10 @@ import argparse
 import importlib
 from collections.abc import Sequence
 
-_ROOMS = {
+ROOMS = {
     "corpora": ("synth", "pack", "verify", "inspect", "leaks", "labels", "stage"),
     "runs": (
+        "demo",
         "order",
         "describe",
         "preflight",
@@ -24,7 +25,7 @@ _ROOMS = {
     ),
     "measures": ("bench", "loader", "features", "evaluate", "suite"),
 }
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+_ROOM_OF = {name: room for room, names in ROOMS.items() for name in names}
 
 
 def parse(name: str, argv: Sequence[str]) -> argparse.Namespace:

@@ -61,7 +61,8 @@ class DatasetConfig:
         specialty: Such as `laparoscopic_cholecystectomy`.
         procedure: Such as `cholecystectomy`.
         videos: A file, a glob or an `s3://` address (which may be a glob too), or a list of them. `**` in a glob is any
-            number of folders, and hidden files are left out.
+            number of folders, and hidden files are left out. Behind a step that ends in `.tar` the rest is looked for
+            in tars, as in `set/*.tar/*.mp4`; there `{parent}` of an id is the tar.
         id: The pattern of ids: `{stem}` is the name of a video's file without the suffix, `{parent}` that of the file's
             folder, `{grandparent}` that of the folder's folder.
         hold_out: Ids never packed for training, or a file with one id a line. A glob, such as `video4[1-9]`, holds out

@@ -284,6 +284,7 @@ def test_what_a_resumed_run_may_change_is_this_and_no_more(recipe: TrainConfig) 
         "probe",
         "resume",
         "run_dir",
+        "tracking",
     ]
     tree = to_tree(recipe)
     for key in free_keys(recipe):

@@ -58,6 +58,7 @@ from surgstream.trainer.runs.files import CHECKPOINTS, LOG
 from surgstream.trainer.session.directory import OWNING_SECONDS, prepare_run_dir
 from surgstream.trainer.session.log import configure_logging
 from surgstream.trainer.session.process import session, starting
+from surgstream.trainer.tracking.trackers import Tracking
 from surgstream.trainer.warm_start import carried_moments, warm_start
 
 log = logging.getLogger(__name__)
@@ -205,6 +206,7 @@ def _reporting(
         watch=watch.report,
         hardware=HardwareWatch(gpu, every_minutes, speaks=rank_info.is_main),
         audit_log=config.data.audit_log,
+        tracking=Tracking(config.tracking, run_dir, config) if rank_info.is_main else None,
     )
 
 

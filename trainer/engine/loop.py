@@ -110,7 +110,9 @@ class Trainer:
         # Measurements and files.
         self.clock = StepClock(rank_info.device)
         self.steps = StepLog(rank_info, run_dir)
-        self.metrics = MetricsWriter(run_dir, step=self.step) if rank_info.is_main else None
+        self.metrics: MetricsWriter | None = None
+        if rank_info.is_main:
+            self.metrics = MetricsWriter(run_dir, step=self.step, tracking=reporting.tracking)
         self.audit = AuditLog(run_dir, rank_info.rank) if reporting.audit_log else None
 
     def train(self) -> None:

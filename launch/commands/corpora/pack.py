@@ -73,7 +73,7 @@ BMP), where some may be missing: their numbers are those of the video's pictures
 added later: frames are not packed again.
 
 OUT is a folder or s3://BUCKET/PREFIX; SURGSTREAM_STORES=FILE says how each bucket is reached, where
-not all are reached alike (README, "S3"). Packing again does only what is missing: what is new, what
+not all are reached alike (docs/s3.md). Packing again does only what is missing: what is new, what
 has changed (by size and time, or ETag), and what an interruption left undone. Other options change
 every frame, so they pack every shard again; shards that are packed again or removed are told on
 stderr, with the reason. OUT may not hold shards of anything else. One packing at a time works in
