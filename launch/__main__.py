@@ -32,6 +32,7 @@ COMMANDS = {
     "finetune": "learn a task's labels, and predict its test videos once",
     "probe": "train readouts of a frozen encoder on a task, test once",
     "export": "write a checkpoint's encoder as safetensors, for others too",
+    "push": "send an export to the Hugging Face Hub; a dry run by default",
     "features": "write a frozen encoder's features beside a corpus's shards",
     "evaluate": "score stored predictions: intervals, ribbons, comparisons",
     "suite": "judge encoders on many tasks, and draw the table",
@@ -67,6 +68,7 @@ DALI = (
 )
 EXTRAS = {
     "evaluate": ("openpyxl", "scipy"),
+    "hub": ("huggingface_hub",),
     "pack": ("av", "cv2", "PIL"),
     "s3": ("boto3", "botocore"),
     "train": ("deepspeed", "einops", "safetensors", "tensorboard", "timm", "torch"),

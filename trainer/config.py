@@ -24,7 +24,7 @@ from surgstream.trainer.engine.config import (
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.evaluation.tasks.loading import find_task, label_space
 from surgstream.trainer.labelled.config import SelectConfig, TaskClipsConfig
-from surgstream.trainer.lineage.config import LeaksConfig, WarmStartConfig
+from surgstream.trainer.lineage.config import CommercialConfig, LeaksConfig, WarmStartConfig
 from surgstream.trainer.objectives.config import ObjectiveConfig, SupervisedConfig
 from surgstream.trainer.probing.config import ProbeConfig
 from surgstream.trainer.tracking.config import TrackingConfig
@@ -54,6 +54,7 @@ class TrainConfig:
         clips: The labelled clips of the task, whose `clips.stride` takes the place of `data.stride`, which is 1 then.
         select: The weights that are tested.
         leaks: The search for videos of the task in what its weights were trained on before.
+        commercial: Whether all licences of what is trained on must allow commercial use.
         data: Clips.
         held_out: Videos for the held-out loss; null takes none.
         probe: A probe of the features while training; null has none.
@@ -73,6 +74,7 @@ class TrainConfig:
         "max_steps",
         "compile",
         "leaks",
+        "commercial",
         "held_out",
         "probe",
         "checkpoint",
@@ -111,6 +113,7 @@ class TrainConfig:
     clips: TaskClipsConfig = field(default_factory=TaskClipsConfig)
     select: SelectConfig = field(default_factory=SelectConfig)
     leaks: LeaksConfig = field(default_factory=LeaksConfig)
+    commercial: CommercialConfig = field(default_factory=CommercialConfig)
     data: DataConfig
     held_out: HeldOutConfig | None = None
     probe: ProbeConfig | None = None

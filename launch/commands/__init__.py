@@ -19,6 +19,7 @@ ROOMS = {
         "finetune",
         "probe",
         "export",
+        "push",
         "launch",
         "status",
     ),

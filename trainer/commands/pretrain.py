@@ -19,7 +19,7 @@ from surgstream.trainer.commands.preflight import preflight
 from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.data.loader import ClipLoader
 from surgstream.trainer.data.metrics import LoaderMetrics
-from surgstream.trainer.descent import descent_of
+from surgstream.trainer.descent import Descent, descent_of
 from surgstream.trainer.device import tell_device
 from surgstream.trainer.distributed import (
     RankInfo,
@@ -50,6 +50,9 @@ from surgstream.trainer.lineage.verdict import LEAKS
 from surgstream.trainer.mixing import report_mixing
 from surgstream.trainer.networks import build_engine, build_objective
 from surgstream.trainer.objectives.base import Objective
+from surgstream.trainer.provenance.keeping import keep_provenance
+from surgstream.trainer.provenance.recipes import of_training
+from surgstream.trainer.provenance.record import KEY
 from surgstream.trainer.resume import order_from, recipe_changes
 from surgstream.trainer.runs.files import CHECKPOINTS, LOG
 from surgstream.trainer.session.directory import OWNING_SECONDS, prepare_run_dir
@@ -123,7 +126,7 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
     num_clips = sum(size.num_clips for size in table.sizes())
     plan = config.plan(num_clips=num_clips, world_size=rank_info.world_size, start=progress)
 
-    from_main(lambda: prepare_run_dir(config, rank_info, progress))
+    papers = from_main(lambda: _prepare(config, rank_info, progress, descent))
     if rank_info.is_main:
         _log_start(config, rank_info, checkpoint, progress)
         report_mixing(order, config, table, progress, plan.last_step)
@@ -140,7 +143,7 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
             objective,
             batches,
             plan=plan,
-            progress=replace(progress, state=state | descent.to_state()),
+            progress=replace(progress, state=state | descent.to_state() | papers),
             rank_info=rank_info,
             run_dir=run_dir,
             reporting=_reporting(config, rank_info, batches, order, plan),
@@ -156,6 +159,15 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
                 _test(config, task, trainer)
         # Rank 0 serves the store in which the others look until they have closed.
         barrier()
+
+
+def _prepare(
+    config: TrainConfig, rank_info: RankInfo, progress: Progress, descent: Descent
+) -> dict[str, Any]:
+    """Prepare the run directory; returns what checkpoints keep of where the run comes from."""
+    prepare_run_dir(config, rank_info, progress)
+    made_of = of_training(config, descent.own, descent.ancestry)
+    return {KEY: keep_provenance(config, progress, made_of)}
 
 
 def _state(

@@ -49,9 +49,11 @@ Optional are: `id`, by default "{stem}", the name of a video's file, to which {p
 globs of ids, that are never packed for training, or a file with one a line; `labels`, with {video}
 where the id goes; `min_seconds`, the least that is packed of a video, without what is dropped:
 shorter ones are left out, and counted in the last lines; `images`, a glob of a folder's images,
-such as "*_color.png", where it has others too; `licence`; `expected`, counts (frames one a second)
-to warn of, if what is packed to train has others, and `whole`, those of all videos, held out or
-not, where all are packed; and `subsets`.
+such as "*_color.png", where it has others too; `licence`, by its SPDX identifier; `expected`, counts
+(frames one a second) to warn of, if what is packed to train has others, and `whole`, those of all
+videos, held out or not, where all are packed; `subsets`; and `about`, which tells everybody what
+packing cannot know, in OUT's croissant.json (Croissant 1.1): name, description, url, creators,
+published, version, citation, collection, sensitive, limitations, biases and use_cases.
 
 Of a folder all videos are one dataset, at any depth and of any kind. Its corpus file is printed
 before it is packed, or instead by --print-corpus, so that one can go on from there.
