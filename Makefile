@@ -13,7 +13,7 @@ TORCH_INDEX := $(if $(filter 12,$(CUDA)),https://download.pytorch.org/whl/cu126)
 SIDE_BY_SIDE := -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help setup demo test test-fast test-services test-peers test-gpu check format bench wheelhouse clean
+.PHONY: help setup demo test test-fast test-services test-peers test-gpu check docs format bench wheelhouse clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,7 +27,7 @@ $(VENV)/.done: pyproject.toml constraints.txt
 	touch $@
 
 demo: setup  ## videos -> shards -> training in minutes, no GPU; VIDEOS=FOLDER takes your own videos
-	PATH="$(CURDIR)/$(BIN):$$PATH" launch/demo.sh "$(DEMO)" "$(VIDEOS)"
+	$(BIN)/surgstream demo "$(DEMO)" $(if $(VIDEOS),"$(VIDEOS)")
 
 test: setup  ## run the tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
@@ -54,6 +54,12 @@ check: setup  ## lint, format check and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy docs/conf.py docs/extensions
+
+docs: setup  ## build the documentation site, in build/docs; a warning or a broken link fails it
+	rm -rf build/docs
+	$(BIN)/sphinx-build --fail-on-warning --quiet --fresh-env --doctree-dir build/doctrees --builder html docs build/docs
+	@echo "build/docs/index.html"
 
 format: setup  ## format the code
 	$(BIN)/ruff check --fix .

@@ -17,6 +17,7 @@ from surgstream.configs.suggestions import did_you_mean
 from surgstream.launch.commands import run
 
 COMMANDS = {
+    "demo": "the whole job in small: videos, shards, training, a judgement",
     "synth": "make a small labelled surgical corpus, to try all without data",
     "pack": "pack videos into WebDataset shards, in a folder or on S3",
     "verify": "check every byte of a packed corpus",
@@ -31,6 +32,7 @@ COMMANDS = {
     "finetune": "learn a task's labels, and predict its test videos once",
     "probe": "train readouts of a frozen encoder on a task, test once",
     "export": "write a checkpoint's encoder as safetensors, for others too",
+    "push": "send an export to the Hugging Face Hub; a dry run by default",
     "features": "write a frozen encoder's features beside a corpus's shards",
     "evaluate": "score stored predictions: intervals, ribbons, comparisons",
     "suite": "judge encoders on many tasks, and draw the table",
@@ -54,16 +56,19 @@ USAGE = "\n".join(
         "`surgstream --version` tells which version this is.",
         "",
         "S3 is reached as boto3 is told; SURGSTREAM_STORES=FILE tells it for each bucket",
-        '(README, "S3").',
+        "(docs/s3.md).",
         "",
         "Exit status: 0 done, 1 failed, 2 wrong arguments or configuration, 3 packed, but",
         "not all (`pack --strict`).",
     ]
 )
 
-DALI = "pip install 'surgstream[cuda13]', or, for drivers below 580, as README says of [cuda12]"
+DALI = (
+    "pip install 'surgstream[cuda13]', or, for drivers below 580, as docs/getting_started.md says"
+)
 EXTRAS = {
     "evaluate": ("openpyxl", "scipy"),
+    "hub": ("huggingface_hub",),
     "pack": ("av", "cv2", "PIL"),
     "s3": ("boto3", "botocore"),
     "train": ("deepspeed", "einops", "safetensors", "tensorboard", "timm", "torch"),
@@ -139,7 +144,8 @@ def _run(name: str, rest: Sequence[str]) -> int:
     except ModuleNotFoundError as error:  # on a login node, say
         package = str(error.name).partition(".")[0]
         remedy = REMEDIES.get(
-            package, "pip install surgstream with what it depends on, as README says"
+            package,
+            "pip install surgstream with what it depends on, as docs/getting_started.md says",
         )
         sys.stderr.write(
             f"surgstream {name}: needs {error.name}, which is not installed here; {remedy}\n"

@@ -1,13 +1,19 @@
 #!/usr/bin/env bash
 # The whole job in small, on any machine: videos -> shards -> clips -> a tiny SurgVISTA on two processes, resumed once,
 # and judged by what it knows of operations that it has never seen.
-# Usage: [STEPS=1200] launch/demo.sh OUT [FOLDER_OF_VIDEOS]; `make demo` calls it with everything installed.
+# `surgstream demo` calls it: PYTHON=... STEPS=... demo.sh OUT [FOLDER_OF_VIDEOS].
 set -euo pipefail
-cd "$(dirname "$0")/.."
 OUT=$1
 VIDEOS=${2:-}
-STEPS=${STEPS:-1200}
 TESTS=$OUT/tests
+
+surgstream() { # by the interpreter that the demo was started by, whatever is on the path
+    "$PYTHON" -m surgstream "$@"
+}
+
+on_two_processes() { # COMMAND ...
+    OMP_NUM_THREADS=1 "$PYTHON" -m torch.distributed.run --standalone --nproc-per-node 2 -m surgstream "$@"
+}
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
@@ -18,7 +24,7 @@ pack() { # files that are no videos are named in quarantine.jsonl
 probe() { # NAME WEIGHTS [key=value ...]: attentive heads learn to read phases from a frozen encoder
     local name=$1 weights=$2
     shift 2
-    OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node 2 -m surgstream probe probe_tiny task=synth_phases \
+    on_two_processes probe probe_tiny task=synth_phases \
         labels="$TESTS/videos" data.corpus="$TESTS/shards" weights="$weights" run_dir="$TESTS/$name" clips_per_epoch=1200 "$@"
 }
 
@@ -41,13 +47,12 @@ judge() { # other operations than those of the corpus, since their seed is anoth
 }
 
 train() {
-    OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node 2 -m surgstream pretrain \
-        configs/pretrain/surgvista_tiny.yaml run_dir="$OUT/run" data.corpus="$OUT/shards" "$HELD_OUT" "$@"
+    on_two_processes pretrain surgvista_tiny run_dir="$OUT/run" data.corpus="$OUT/shards" "$HELD_OUT" "$@"
 }
 
 mkdir -p "$OUT"
 if [ -z "$VIDEOS" ]; then
-    say "1. Making a small synthetic surgical corpus (your own videos instead: make demo VIDEOS=FOLDER)"
+    say "1. Making a small synthetic surgical corpus (your own videos instead: surgstream demo OUT FOLDER)"
     [ -e "$OUT/videos" ] || surgstream synth "$OUT/videos"
     CORPUS=$OUT/videos/corpus.yaml
 else
@@ -84,6 +89,6 @@ $(surgstream status "$OUT/run")
 
 The published recipe, on a node of 8 GPUs, with your own packed corpus and the weights of your image teacher:
 
-  torchrun --standalone --nproc-per-node 8 -m surgstream pretrain configs/pretrain/surgvista_vitb.yaml \\
+  torchrun --standalone --nproc-per-node 8 -m surgstream pretrain surgvista_vitb \\
       run_dir=runs/surgvista data.corpus=s3://BUCKET/CORPUS held_out=null objective.teacher.weights=TEACHER.pth
 EOT

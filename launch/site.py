@@ -1,10 +1,12 @@
 """A site: what a job asks Slurm for, and how programs are started there. One YAML file in `configs/launch`."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
+from surgstream.configs.loading import load
 from surgstream.configs.places import Folder
 from surgstream.configs.ranges import Range
 from surgstream.configs.renamed import Renamed
@@ -169,3 +171,17 @@ class Site:
     def world_size(self) -> int:
         """Ranks of a job."""
         return self.nodes * self.tasks_per_node
+
+
+def load_site(word: str | Path, overrides: Sequence[str] = ()) -> Site:
+    """Load a site by its file, whose name its jobs get in SURGSTREAM_SITE.
+
+    Args:
+        word: The file.
+        overrides: Words such as `nodes=4`.
+
+    Raises:
+        ConfigError: The file is missing or malformed, or any key or value is wrong.
+    """
+    site = load(Site, word, overrides)
+    return replace(site, environment={"SURGSTREAM_SITE": Path(word).stem, **site.environment})

@@ -10,7 +10,7 @@ from pathlib import Path
 from surgstream.configs.loading import load
 from surgstream.launch.jobs import packing, submit_loader, submit_packing, submit_training, training
 from surgstream.launch.scaling import plot, read_results, table
-from surgstream.launch.site import Site
+from surgstream.launch.site import Site, load_site
 from surgstream.launch.surroundings import check_venv
 from surgstream.launch.torchrun import become, num_gpus, torchrun_line
 from surgstream.shards.corpus.file import CorpusConfig, find_corpus
@@ -99,7 +99,7 @@ def _pack(words: argparse.Namespace) -> None:
         options.append("--strict")
 
     logs = words.logs.absolute()
-    site = load(Site, words.site, overrides)
+    site = load_site(words.site, overrides)
     check_venv(site, dry_run=words.dry_run)
     scripts = packing(site, corpus, path, words.out, options, num_tasks=words.tasks, logs=logs)
     if words.dry_run:
@@ -114,7 +114,7 @@ def _run_dir(words: argparse.Namespace) -> None:
 
 def _site_and_recipe(words: argparse.Namespace) -> tuple[Site, TrainConfig]:
     site, recipe = split(words.overrides)
-    return load(Site, words.site, site), _recipe(words.recipe, recipe)
+    return load_site(words.site, site), _recipe(words.recipe, recipe)
 
 
 def _recipe(path: str, overrides: Sequence[str]) -> TrainConfig:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from surgstream.configs.errors import ConfigError
-from surgstream.configs.loading import load, to_yaml
+from surgstream.configs.loading import to_yaml
 from surgstream.launch.jobs import note_submitted
-from surgstream.launch.site import Site
+from surgstream.launch.site import Site, load_site
 from surgstream.launch.slurm import render, submit
 from surgstream.launch.submit import split
 from surgstream.launch.surroundings import check_venv
@@ -50,7 +50,7 @@ def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream launch suite`."""
     overrides, words.weights = split(words.overrides)
     # A cell is small: a node each, unless the command says otherwise.
-    site = load(Site, words.site, ["nodes=1", *overrides])
+    site = load_site(words.site, ["nodes=1", *overrides])
     check_venv(site, dry_run=words.dry_run)
 
     plan = read_plan(words)

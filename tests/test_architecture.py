@@ -18,14 +18,16 @@ MAY_IMPORT = {
     "shards": (),
     "shards.errors": (),
     "shards.keyed_random": (),
+    "shards.globs": (),
     "shards.progress": (),
     "shards.workers": ("shards.progress",),
-    "shards.storage": ("shards.storage",),
+    "shards.storage": ("shards.storage", "shards.globs"),
     "shards.format": ("shards.format", "shards.storage"),
     "shards.order": ("shards.order", "shards.keyed_random"),
     "shards.labels": ("shards.labels", "shards.format", "shards.storage", "shards.reading"),
     "shards.releases": ("shards.releases", "shards.format", "shards.storage"),
-    "shards.corpus": ("shards.corpus", "shards.format", "shards.storage", "shards.labels.tables"),
+    "shards.corpus": ("shards.corpus", "shards.globs", "shards.format", "shards.storage", "shards.labels.tables"),
+    "shards.croissant": ("shards.croissant", "shards.corpus", "shards.format"),
     "shards.video": ("shards.video", "shards.format", "shards.storage"),
     "shards.video.container": ("shards.video.container", "shards.format", "shards.storage"),
     "shards.screening": ("shards.screening", "shards.video", "shards.format"),
@@ -39,8 +41,8 @@ MAY_IMPORT = {
         "shards.spool", "shards.workers",
     ),
     "shards.packing": (
-        "shards.packing", "shards.corpus", "shards.format", "shards.layers", "shards.storage", "shards.video",
-        "shards.screening", "shards.spool", "shards.workers",
+        "shards.packing", "shards.corpus", "shards.croissant", "shards.format", "shards.layers", "shards.storage",
+        "shards.video", "shards.screening", "shards.spool", "shards.workers",
     ),
     "shards.reading": ("shards.reading", "shards.format", "shards.storage", "shards.order"),
     "shards.leaks": (
@@ -60,6 +62,7 @@ MAY_IMPORT = {
     "trainer.errors": (),
     "trainer.runs": ("trainer.errors", "trainer.runs", "shards.errors", "shards.storage"),
     "trainer.batch": (),
+    "trainer.tracking": ("trainer.tracking",),
     "trainer.host": ("trainer.errors", "trainer.host"),
     "trainer.distributed": ("trainer.errors",),
     "trainer.health": ("trainer.health", "trainer.host.names"),
@@ -78,7 +81,8 @@ MAY_IMPORT = {
         "shards.inspection.packed_frames", "trainer.lineage.verdict",
     ),
     "trainer.lineage": (
-        "shards.corpus.hidden", "shards.errors", "shards.format", "shards.leaks", "shards.storage", "shards.workers",
+        "shards.corpus.hidden", "shards.corpus.licences", "shards.errors", "shards.format", "shards.leaks",
+        "shards.storage", "shards.workers",
         "trainer.encoders.config", "trainer.engine.checkpoint_files", "trainer.errors", "trainer.evaluation.tasks",
         "trainer.lineage", "trainer.models.config", "trainer.runs.files",
     ),
@@ -105,12 +109,14 @@ MAY_IMPORT = {
         "shards.keyed_random", "shards.storage", "shards.progress", "trainer.errors", "trainer.batch", "trainer.data",
         "trainer.distributed", "trainer.encoders", "trainer.engine", "trainer.evaluation", "trainer.features",
         "trainer.host", "trainer.labelled", "trainer.lineage", "trainer.models", "trainer.readouts", "trainer.runs",
+        "trainer.tracking.config",
     ),
     "trainer.readouts.banks": (
         "shards.keyed_random", "shards.order", "shards.progress", "shards.reading.locations", "shards.storage.durable",
         "trainer.errors", "trainer.batch", "trainer.data", "trainer.distributed", "trainer.encoders", "trainer.engine",
         "trainer.evaluation", "trainer.host.names", "trainer.labelled", "trainer.lineage", "trainer.models",
-        "trainer.readouts", "trainer.runs.costs", "trainer.runs.files", "trainer.session",
+        "trainer.provenance", "trainer.readouts", "trainer.runs.costs", "trainer.runs.files", "trainer.session",
+        "trainer.tracking",
         "shards.format.png",
     ),
     "trainer.probing": (
@@ -121,6 +127,7 @@ MAY_IMPORT = {
         "shards.keyed_random", "trainer.batch", "trainer.data.source", "trainer.distributed", "trainer.evaluation",
         "trainer.labelled", "trainer.probing", "trainer.readouts",
     ),
+    "trainer.hub": ("shards.storage.base", "trainer.errors", "trainer.hub", "trainer.provenance.record"),
     "trainer.suite": (
         "shards.format.manifest", "shards.order.sequence", "shards.storage", "trainer.errors", "trainer.config",
         "trainer.model_sizes", "trainer.encoders.config", "trainer.engine.checkpoint_files", "trainer.evaluation",
@@ -130,12 +137,16 @@ MAY_IMPORT = {
     "trainer.engine": (
         "shards.progress", "shards.storage.durable", "trainer.errors", "trainer.batch", "trainer.distributed",
         "trainer.host", "trainer.health.watch", "trainer.runs.files", "trainer.objectives.base", "trainer.engine",
+        "trainer.tracking",
     ),
     "trainer": ("shards", "trainer"),
 }  # fmt: skip
 
 # A dependency enters by one door.
 DOORS = {
+    "mlflow": ("trainer.tracking.trackers",),
+    "trackio": ("trainer.tracking.trackers",),
+    "wandb": ("trainer.tracking.trackers",),
     "av": ("shards.video", "shards.synthetic.corpus"),
     "cv2": ("shards.screening.faces",),
     "boto3": ("shards.storage.s3_client",),
@@ -148,6 +159,7 @@ DOORS = {
     "scipy": ("trainer.evaluation.statistics.tests",),
     "timm": ("trainer.models",),
     "deepspeed": ("trainer.engine.zero",),
+    "huggingface_hub": ("trainer.hub.sending",),
     "transformers": ("trainer.export.comparing", "trainer.export.modeling_surgical_vit"),
     "yaml": ("configs.parsing", "shards.synthetic.description"),
 }
@@ -171,7 +183,8 @@ LEAN = (
     "trainer.objectives.masking", "trainer.engine.schedules", "trainer.engine.checkpoint_files",
     "trainer.commands.order", "trainer.commands.status", "trainer.commands.status_page", "trainer.commands.describe",
     "trainer.commands.describe_table", "trainer.commands.leaks", "trainer.commands.evaluate", "trainer.suite",
-    "trainer.clip_tables", "trainer.estimates", "trainer.mixing", "trainer.model_sizes", "trainer.readouts.bank_config",
+    "trainer.clip_tables", "trainer.estimates", "trainer.mixing", "trainer.model_sizes",
+    "trainer.provenance.licences", "trainer.provenance.record", "trainer.hub", "trainer.readouts.bank_config",
 )  # fmt: skip
 
 

@@ -47,6 +47,21 @@ def test_hosted_ci_does_what_ci_does() -> None:
     assert workflow["permissions"] == {"contents": "read"}
 
 
+def test_hosted_pages_are_what_make_docs_builds() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/pages.yml").read_text())
+    (job,) = workflow["jobs"].values()
+    (built,) = (step["run"] for step in job["steps"] if "run" in step)
+    (path,) = (step["with"]["path"] for step in job["steps"] if "pages-artifact" in str(step))
+    assert built == "make docs"
+    assert f" docs {path}\n" in (ROOT / "Makefile").read_text()
+    assert workflow["permissions"] == {"contents": "read"}
+    assert job["permissions"] == {"contents": "read", "id-token": "write", "pages": "write"}
+
+
+def test_ci_builds_the_documentation() -> None:
+    assert "make check docs test test-services" in (ROOT / ".ci/run").read_text()
+
+
 def test_a_fault_is_told_with_its_environment() -> None:
     form = yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/fault.yml").read_text())
     required = {part["id"] for part in form["body"] if part.get("validations", {}).get("required")}

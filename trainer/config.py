@@ -25,9 +25,10 @@ from surgstream.trainer.engine.config import (
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.evaluation.tasks.loading import find_task, label_space
 from surgstream.trainer.labelled.config import SelectConfig, TaskClipsConfig
-from surgstream.trainer.lineage.config import LeaksConfig, WarmStartConfig
+from surgstream.trainer.lineage.config import CommercialConfig, LeaksConfig, WarmStartConfig
 from surgstream.trainer.objectives.config import ObjectiveConfig, SupervisedConfig
 from surgstream.trainer.probing.config import ProbeConfig
+from surgstream.trainer.tracking.config import TrackingConfig
 
 RUN_RECIPES = ("recipe.yaml", "config.yaml")
 """Files of a run directory: the recipe as it was submitted, and as the run resolved it."""
@@ -54,6 +55,7 @@ class TrainConfig:
         clips: The labelled clips of the task, whose `clips.stride` takes the place of `data.stride`, which is 1 then.
         select: The weights that are tested.
         leaks: The search for videos of the task in what its weights were trained on before.
+        commercial: Whether all licences of what is trained on must allow commercial use.
         data: Clips.
         held_out: Videos for the held-out loss; null takes none.
         probe: A probe of the features while training; null has none.
@@ -64,6 +66,7 @@ class TrainConfig:
         checkpoint: Saving and keeping of checkpoints.
         resume: The checkpoint to resume from, and what may have changed.
         metrics: Metrics and pictures: how often.
+        tracking: A tracker of experiments to report to; null has none.
     """
 
     free_to_change: ClassVar[tuple[str, ...]] = (
@@ -72,11 +75,13 @@ class TrainConfig:
         "max_steps",
         "compile",
         "leaks",
+        "commercial",
         "held_out",
         "probe",
         "checkpoint",
         "resume",
         "metrics",
+        "tracking",
     )
     """Fields that do not decide what is learned; `trainer.resume` warns where a resumed run changes another one."""
 
@@ -109,6 +114,7 @@ class TrainConfig:
     clips: TaskClipsConfig = field(default_factory=TaskClipsConfig)
     select: SelectConfig = field(default_factory=SelectConfig)
     leaks: LeaksConfig = field(default_factory=LeaksConfig)
+    commercial: CommercialConfig = field(default_factory=CommercialConfig)
     data: DataConfig
     held_out: HeldOutConfig | None = None
     probe: ProbeConfig | None = None
@@ -119,6 +125,7 @@ class TrainConfig:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     resume: ResumeConfig = field(default_factory=ResumeConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def problems(self) -> Iterator[str]:
         """Yield what does not fit together."""

@@ -18,6 +18,7 @@ from surgstream.trainer.lineage.judging import (
     outcomes_folder,
     refuse_contaminated,
 )
+from surgstream.trainer.lineage.licences import refuse_noncommercial
 from surgstream.trainer.lineage.reading import ANCESTRY, ancestry_in
 from surgstream.trainer.lineage.recording import begun_with, shown_corpus
 from surgstream.trainer.lineage.verdict import LEAKS, Verdict
@@ -28,10 +29,12 @@ class Descent:
     """What the weights of a run descend from.
 
     Attributes:
-        ancestry: The corpora, that of the run among them.
+        own: The corpus of the run.
+        ancestry: All of it, the run's own corpus among it.
         verdict: What was found of the run's task in those before it; None of a run without a task.
     """
 
+    own: Corpus
     ancestry: Ancestry
     verdict: Verdict | None
 
@@ -50,7 +53,9 @@ def descent_of(
     order: Order,
     progress: Progress,
 ) -> Descent:
-    """Find what a run's weights descend from, and refuse those that have seen what they would be judged by.
+    """Find what a run's weights descend from, and refuse what they must not.
+
+    They must not have seen what they would be judged by, nor, where commercial use is required, what forbids that.
 
     A run that is resumed descends from what its checkpoint says, and goes by the verdict there: what it began with need
     not be there any more. Rank 0 calls it, before anything is trained.
@@ -64,7 +69,8 @@ def descent_of(
 
     Raises:
         CheckpointError: A state says nonsense of what its weights descend from.
-        ConfigError: Weights are said to be of a family that there is not.
+        ConfigError: Weights are said to be of a family that there is not, or a licence does not allow commercial use,
+            where that is required.
         EvaluationError: The weights were trained on videos that the task validates or tests on.
         ModelError: An export says nonsense.
         ShardError: The corpus cannot be read.
@@ -76,8 +82,10 @@ def descent_of(
         before = begun_with(config.warm_start, teacher)
 
     found = _judged(config, corpus, task, before, progress) if task else None
-    own = Ancestry(corpora=(_own_corpus(config, corpus, task, order),))
-    return Descent(ancestry.merged([before, own]), found)
+    own = _own_corpus(config, corpus, task, order)
+    whole = ancestry.merged([before, Ancestry(corpora=(own,))])
+    refuse_noncommercial(whole, config.commercial)
+    return Descent(own, whole, found)
 
 
 def _judged(

@@ -81,3 +81,9 @@ class UnfitNodesError(PreflightError):
 
 class EvaluationError(SurgstreamError):
     """Predictions or labels do not fit a task."""
+
+
+class HubError(SurgstreamError):
+    """The Hub refuses an export, or cannot be reached."""
+
+    comes_again = False

@@ -24,7 +24,7 @@ def render(
     ends = {finding["part"]: finding for finding in findings if "limit" in finding}
     blocks = ["# A GPU, measured", conditions]
     if predictions:
-        blocks += ["## Predictions and measurements", _beside(predictions, findings)]
+        blocks += ["## Predictions and measurements", beside(predictions, findings)]
 
     rows = [["part", "seconds", "end"], *(_end(part, ends.get(part)) for part in parts)]
     blocks += ["## How the parts ended", markdown(rows)]
@@ -33,7 +33,8 @@ def render(
     return "\n\n".join(blocks) + "\n"
 
 
-def _beside(predictions: Sequence[Prediction], findings: Sequence[Finding]) -> str:
+def beside(predictions: Sequence[Prediction], findings: Sequence[Finding]) -> str:
+    """Lay out what was predicted beside what was measured, as Markdown."""
     rows = [["part", "what", "predicted", "measured", ""]]
     for prediction in predictions:
         value = prediction.measured(findings)

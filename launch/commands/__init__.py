@@ -8,9 +8,10 @@ import argparse
 import importlib
 from collections.abc import Sequence
 
-_ROOMS = {
+ROOMS = {
     "corpora": ("synth", "pack", "verify", "inspect", "leaks", "labels", "stage"),
     "runs": (
+        "demo",
         "order",
         "describe",
         "preflight",
@@ -18,12 +19,13 @@ _ROOMS = {
         "finetune",
         "probe",
         "export",
+        "push",
         "launch",
         "status",
     ),
     "measures": ("bench", "loader", "features", "evaluate", "suite"),
 }
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+_ROOM_OF = {name: room for room, names in ROOMS.items() for name in names}
 
 
 def parse(name: str, argv: Sequence[str]) -> argparse.Namespace:

@@ -10,8 +10,8 @@ from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build, load, to_yaml
 from surgstream.shards.corpus.file import CorpusConfig, find_corpus, is_folder
 from surgstream.shards.corpus.folder import describe_folder
+from surgstream.shards.corpus.locations import located
 from surgstream.shards.corpus.overlaps import told_overlaps
-from surgstream.shards.corpus.sources import located
 from surgstream.shards.format.names import QUARANTINE_NAME, READINGS_NAME, layer_manifest_name
 from surgstream.shards.format.outside import check_outside
 from surgstream.shards.inspection.report import write_report

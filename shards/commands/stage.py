@@ -14,6 +14,7 @@ from surgstream.shards.format.index import ROW
 from surgstream.shards.format.layers import LayerManifest, find_layers
 from surgstream.shards.format.manifest import ManifestFile, packed_shards
 from surgstream.shards.format.names import (
+    CROISSANT_NAME,
     MANIFEST_NAME,
     PLAN_NAME,
     index_name,
@@ -114,7 +115,22 @@ def stage(source: Storage, target: Storage, *, num_at_once: int, checksum: bool)
         owner.check()
         for bundle in new:
             target.write(bundle.record, bundle.data)
+        _copy_description(source, target)
     return Staged(files, copied_bytes)
+
+
+def _copy_description(source: Storage, target: Storage) -> None:
+    """Copy what describes the corpus to catalogues, where the source has it."""
+    if source.size(CROISSANT_NAME) is None:
+        target.delete(CROISSANT_NAME)
+        return
+
+    description = source.read(CROISSANT_NAME)
+    if (
+        target.size(CROISSANT_NAME) != len(description)
+        or target.read(CROISSANT_NAME) != description
+    ):
+        target.write(CROISSANT_NAME, description)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from surgstream.configs.ranges import Range
 from surgstream.configs.renamed import Renamed
 from surgstream.configs.suggestions import did_you_mean
 from surgstream.shards.corpus import layers, naming
+from surgstream.shards.corpus.about import AboutConfig
 from surgstream.shards.corpus.layers import LayerConfig
 from surgstream.shards.corpus.naming import BY_NAME
 from surgstream.shards.format.names import is_plain_id
@@ -60,7 +61,8 @@ class DatasetConfig:
         specialty: Such as `laparoscopic_cholecystectomy`.
         procedure: Such as `cholecystectomy`.
         videos: A file, a glob or an `s3://` address (which may be a glob too), or a list of them. `**` in a glob is any
-            number of folders, and hidden files are left out.
+            number of folders, and hidden files are left out. Behind a step that ends in `.tar` the rest is looked for
+            in tars, as in `set/*.tar/*.mp4`; there `{parent}` of an id is the tar.
         id: The pattern of ids: `{stem}` is the name of a video's file without the suffix, `{parent}` that of the file's
             folder, `{grandparent}` that of the folder's folder.
         hold_out: Ids never packed for training, or a file with one id a line. A glob, such as `video4[1-9]`, holds out
@@ -74,7 +76,7 @@ class DatasetConfig:
             `shards.corpus.labels`.
         layers: For each layer, such as `mask`, where its pictures are; see `shards.corpus.layers`.
         min_seconds: A video with fewer seconds to pack is left out and reported; null takes the value of `pack`.
-        licence: Written into every sample.
+        licence: Its SPDX identifier, such as `CC-BY-4.0`; written into every sample.
         expected: Published counts of the training videos, without those that are held out; a difference from what is
             packed to train, or dropped, is a warning. So it is with `split: all` where nothing is held out.
         whole: Published counts of all videos, those of `hold_out` among them, which count where all are packed: with
@@ -191,6 +193,7 @@ class CorpusConfig:
         pack: The options of packing.
         review: A file of decisions to keep or to drop stretches; see `shards.format.review`.
         pseudonyms: A file, outside of the packed corpus, of the names of videos in it; see `shards.corpus.pseudonyms`.
+        about: What `croissant.json` says that only the makers of the corpus know.
     """
 
     renamed: ClassVar[Renamed] = Renamed(keys={}, values={"pack.drop": RENAMED_KINDS})
@@ -200,6 +203,7 @@ class CorpusConfig:
     pack: PackConfig = PackConfig()
     review: Anywhere | None = None
     pseudonyms: Folder | None = None
+    about: AboutConfig = field(default_factory=AboutConfig)
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these values."""

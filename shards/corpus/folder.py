@@ -2,17 +2,17 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import override
+from surgstream.shards.corpus.locations import resolved
 from surgstream.shards.corpus.naming import BY_NAME, fill, telling_apart
-from surgstream.shards.corpus.sources import resolved
+from surgstream.shards.globs import walk
 from surgstream.shards.storage.addresses import is_address
-from surgstream.shards.storage.globs import walk
-from surgstream.shards.storage.stores import Stores
+from surgstream.shards.storage.stores import TAR, Stores
 
 SUFFIXES = (
     "3gp", "asf", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "mxf",
@@ -39,11 +39,17 @@ def describe_folder(folder: str, options: Sequence[str], *, hold_out: int) -> di
         StorageError: The folder cannot be listed.
     """
     place = folder.rstrip("/") if is_address(folder) else os.path.abspath(folder)
-    tree = Stores()[place].tree()
-    names = [name for name in walk(tree) if _is_video(name)]
+    stores = Stores()
+    files = list(walk(stores[place].tree()))
+    names = [name for name in files if _is_video(name)]
+    within = ""
+    if not names:
+        # Such as datasets are downloaded in.
+        within = f"*{TAR}/**/"
+        names = list(_in_tars(place, files, stores))
     if not names:
         raise ConfigError(
-            f"{folder}: expected a folder with videos ({', '.join(SUFFIXES)}), got none; "
+            f"{folder}: expected a folder with videos ({', '.join(SUFFIXES)}), or with tars of them, got none; "
             "folders of images need a corpus file, see `surgstream pack --help`"
         )
 
@@ -61,7 +67,7 @@ def describe_folder(folder: str, options: Sequence[str], *, hold_out: int) -> di
         "name": plain_name.strip("_")[:80] or "videos",
         "specialty": "unknown",
         "procedure": "unknown",
-        "videos": [f"{place}/**/*{suffix}" for suffix in suffixes],
+        "videos": [f"{place}/**/{within}*{suffix}" for suffix in suffixes],
     }
     if pattern != BY_NAME:
         dataset["id"] = pattern
@@ -73,6 +79,15 @@ def describe_folder(folder: str, options: Sequence[str], *, hold_out: int) -> di
     for option in options:
         override(described, f"pack.{option}")
     return described
+
+
+def _in_tars(place: str, files: Iterable[str], stores: Stores) -> Iterator[str]:
+    """The names of the videos in the tars of a folder, which lead through those of the tars."""
+    for tar in files:
+        if tar.endswith(TAR):
+            for name in walk(stores[f"{place}/{tar}"].tree()):
+                if _is_video(f"{tar}/{name}"):
+                    yield f"{tar}/{name}"
 
 
 def _is_video(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 import glob
 import logging
-import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -12,14 +11,12 @@ from surgstream.configs.errors import ConfigError
 from surgstream.shards.corpus.file import CorpusConfig, DatasetConfig
 from surgstream.shards.corpus.labels import check_labels
 from surgstream.shards.corpus.layers import LayerSource
+from surgstream.shards.corpus.locations import expand, located, resolved
 from surgstream.shards.corpus.naming import BY_NAME, by_id, fill, label_files
 from surgstream.shards.corpus.pseudonyms import find_pseudonyms
 from surgstream.shards.errors import UnusableFileError
 from surgstream.shards.format.names import encode_id
 from surgstream.shards.format.review import Decision, Review, load_review
-from surgstream.shards.storage.addresses import is_address, is_in_bucket, join
-from surgstream.shards.storage.base import without_secrets
-from surgstream.shards.storage.globs import find, split_glob
 from surgstream.shards.storage.stores import Stores
 
 log = logging.getLogger(__name__)
@@ -210,7 +207,7 @@ def _locations(dataset: DatasetConfig, root: str, stores: Stores, *, where: str)
     patterns = (dataset.videos,) if isinstance(dataset.videos, str) else dataset.videos
     seen: set[str] = set()
     for pattern in patterns:
-        found = _expand(pattern, root, stores, folders=folders)
+        found = expand(pattern, root, stores, folders=folders)
         if not found:
             what = "folder" if folders else "file"
             raise ConfigError(
@@ -259,34 +256,3 @@ def _held_out(
     if idle:
         log.warning("%s: hold_out: no video matches %s", where, ", ".join(idle))
     return held_out
-
-
-def _expand(pattern: str, root: str, stores: Stores, *, folders: bool) -> list[str]:
-    """The files, or folders, that a path or glob stands for, sorted."""
-    head, rest = split_glob(pattern)
-    if not glob.has_magic(rest):
-        return [located(pattern, root).rstrip("/")]
-
-    place = located(head, root)
-    # A folder that *.mp4 finds stays, so that the mistake is reported; those that * finds do not.
-    keeps_folders = not folders and PurePosixPath(pattern).suffix != ""
-    found = set()
-    for name, is_folder in find(stores[place].tree(), rest):
-        if keeps_folders or is_folder == folders:
-            found.add(os.path.join(place, name).rstrip("/"))
-    return sorted(found)
-
-
-def resolved(location: str) -> str:
-    """The location of a file behind all links: two names of one file are one video."""
-    return location if is_address(location) else os.path.realpath(location)
-
-
-def located(path: str, root: str) -> str:
-    """A path of a corpus file as an address: relative paths start at the root, addresses stand for themselves."""
-    location = join(root, path)
-    if not is_address(location):
-        return os.path.abspath(location)
-    if not is_in_bucket(location):
-        raise ConfigError(f"expected a path or s3://BUCKET/KEY, got {without_secrets(location)!r}")
-    return location

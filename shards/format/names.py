@@ -9,6 +9,7 @@ import re
 
 FORMAT_VERSION = 1
 
+CROISSANT_NAME = "croissant.json"
 MANIFEST_NAME = "manifest.json"
 PLAN_NAME = "plan.json"
 QUARANTINE_NAME = "quarantine.jsonl"

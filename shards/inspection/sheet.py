@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 CELL_HEIGHT = 108
 CELL_WIDTH = 192
@@ -61,7 +61,7 @@ def draw_sheet(rows: Iterable[Row], columns: int) -> Image.Image:
         for column, (picture, word) in enumerate(line.cells):
             left = _GAP + column * (CELL_WIDTH + _GAP)
             draw.rectangle((left, top, left + CELL_WIDTH - 1, top + CELL_HEIGHT - 1), _EMPTY)
-            small = ImageOps.contain(picture, (CELL_WIDTH, CELL_HEIGHT))
+            small = fitted(picture, (CELL_WIDTH, CELL_HEIGHT))
             indent = (CELL_WIDTH - small.width) // 2
             drop = (CELL_HEIGHT - small.height) // 2
             sheet.paste(small, (left + indent, top + drop))
@@ -69,6 +69,14 @@ def draw_sheet(rows: Iterable[Row], columns: int) -> Image.Image:
         top += CELL_HEIGHT + _LINE + _GAP
 
     return sheet
+
+
+def fitted(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Scale a picture to touch the edges of a box from inside, at least one pixel wide and high."""
+    scale = min(size[0] / picture.width, size[1] / picture.height)
+    width = max(1, round(picture.width * scale))
+    height = max(1, round(picture.height * scale))
+    return picture.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def _lines(row: Row, columns: int) -> Iterator[Row]:

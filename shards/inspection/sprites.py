@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw
 
+from surgstream.shards.inspection.sheet import fitted
 from surgstream.shards.inspection.sights import LINES, Sight
 
 ROWS = 6
@@ -157,4 +158,10 @@ def _opened(sight: Sight, size: tuple[int, int]) -> Image.Image | None:
 
     with Image.open(io.BytesIO(sight.jpeg)) as file:
         image = file.convert("RGB")
-    return image if image.size == size else ImageOps.pad(image, size, color=_NO_BAND_COLOUR)
+    if image.size == size:
+        return image
+
+    canvas = Image.new("RGB", size, _NO_BAND_COLOUR)
+    small = fitted(image, size)
+    canvas.paste(small, ((size[0] - small.width) // 2, (size[1] - small.height) // 2))
+    return canvas

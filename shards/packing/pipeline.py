@@ -27,7 +27,7 @@ from surgstream.shards.packing.discrepancies import (
 from surgstream.shards.packing.outcome import Packed
 from surgstream.shards.packing.plan import PackingPlan, earlier_plan, make_plan, plan_options
 from surgstream.shards.packing.plan_records import PlannedShard
-from surgstream.shards.packing.publishing import publish
+from surgstream.shards.packing.publishing import publish, publish_croissant
 from surgstream.shards.packing.removal import sweep, withdraw
 from surgstream.shards.packing.shard import PackTask, Receipt, pack_shard
 from surgstream.shards.packing.shares import PackingShare
@@ -79,6 +79,7 @@ def pack(corpus: CorpusConfig, root: Path | str, storage: Storage) -> Packed:
         with _swept(storage, corpus):
             layers = pack_layers(corpus, sources, _with_shards(finished), storage, owner)
         packed = replace(packed, layers=publish_layers(storage, layers, corpus, packed.manifest))
+        publish_croissant(storage, packed, plan, corpus.about)
 
     fps = corpus.pack.fps
     warn_of_unjudged(corpus.pack, packed.readings)

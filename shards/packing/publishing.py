@@ -4,12 +4,16 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from surgstream.configs.loading import to_tree
+from surgstream.shards.corpus.about import AboutConfig
 from surgstream.shards.corpus.file import PackConfig, stored_options
 from surgstream.shards.corpus.sources import Source
+from surgstream.shards.croissant.describing import croissant
+from surgstream.shards.croissant.packed import PackedCorpus
 from surgstream.shards.errors import ShardError
 from surgstream.shards.format.checksummed import dump_checksummed
 from surgstream.shards.format.manifest import Manifest, Reviewed
 from surgstream.shards.format.names import (
+    CROISSANT_NAME,
     FORMAT_VERSION,
     MANIFEST_NAME,
     QUARANTINE_NAME,
@@ -62,6 +66,7 @@ def publish(
     shards = tuple(receipt.shard for receipt in receipts if receipt.shard is not None)
     if not shards:
         storage.delete(MANIFEST_NAME)
+        storage.delete(CROISSANT_NAME)
         short = sum(reading.too_short for reading in readings)
         raise ShardError(
             f"{storage.uri}: not one video could be packed: {len(quarantine)} are in quarantine "
@@ -76,9 +81,37 @@ def publish(
         review=tuple(_reviews(sources)),
     )
     if not says(storage, MANIFEST_NAME, manifest.to_bytes()):
+        # It is of the corpus as it was.
+        storage.delete(CROISSANT_NAME)
         storage.replace(MANIFEST_NAME, manifest.to_bytes(), published)
 
     return Packed(manifest, tuple(quarantine), tuple(readings), tuple(sources))
+
+
+def publish_croissant(
+    storage: Storage, packed: Packed, plan: PackingPlan, about: AboutConfig
+) -> None:
+    """Describe a published corpus to catalogues, unless that is done already.
+
+    Args:
+        storage: The corpus.
+        packed: What was packed, with its layers.
+        plan: The plan that it was packed by.
+        about: What its corpus file tells beside.
+
+    Raises:
+        StorageError: The store fails.
+    """
+    corpus = PackedCorpus(
+        manifest=packed.manifest,
+        layers=packed.layers,
+        options=plan.options,
+        licences={shard.dataset: shard.licence for shard in plan.shards},
+        has_pseudonyms=plan.has_pseudonyms,
+        readings=packed.readings,
+        quarantine=packed.quarantine,
+    )
+    write_if_other(storage, CROISSANT_NAME, croissant(corpus, about))
 
 
 def _reviews(sources: Sequence[Source]) -> Iterator[Reviewed]:

@@ -5,6 +5,7 @@ import logging
 from surgstream.shards.corpus.file import CorpusConfig
 from surgstream.shards.format.manifest import packed_shards
 from surgstream.shards.format.names import (
+    CROISSANT_NAME,
     MANIFEST_NAME,
     PLAN_NAME,
     QUARANTINE_NAME,
@@ -40,7 +41,7 @@ def sweep(storage: Storage, corpus: CorpusConfig) -> None:
         stem, _, kind = name.rpartition(".")
         if kind in ("tar", "idx", "json") and is_shard_name(f"{stem}.tar"):
             return name.partition("/")[0] in datasets
-        return name in (PLAN_NAME, MANIFEST_NAME, QUARANTINE_NAME, READINGS_NAME)
+        return name in (PLAN_NAME, MANIFEST_NAME, CROISSANT_NAME, QUARANTINE_NAME, READINGS_NAME)
 
     storage.sweep(ours)
 
@@ -65,6 +66,7 @@ def withdraw(
     gone = present - planned
     if again or gone:
         storage.delete(MANIFEST_NAME)
+        storage.delete(CROISSANT_NAME)
 
     for dataset in sorted({name.partition("/")[0] for name in again | gone}):
         log.warning(

@@ -1,5 +1,6 @@
 """The interface of every store, and what all stores need."""
 
+import io
 import re
 import threading
 from collections import Counter
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Literal, Protocol
 from surgstream.configs.places import Folder
 from surgstream.configs.ranges import Range
 from surgstream.shards.errors import StorageError
-from surgstream.shards.storage.globs import Tree
+from surgstream.shards.globs import Tree
 from surgstream.shards.storage.retry import RetryConfig
 
 MAX_READ = 2**30
@@ -140,6 +141,47 @@ class Storage(Protocol):
 
     def sweep(self, ours: Callable[[str], bool]) -> None:
         """Remove what killed writers left of the names that are `ours`; call it only while no one else writes them."""
+
+
+class RangeReader(io.RawIOBase):
+    """A stored object as a seekable stream that fetches only what is read; wrap it in `io.BufferedReader`."""
+
+    def __init__(self, storage: Storage, name: str) -> None:
+        super().__init__()
+        size = storage.size(name)
+        if size is None:
+            raise StorageError(f"{storage.uri}: {name} is missing")
+        self._storage = storage
+        self._name = name
+        self._size = size
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to `offset` bytes from the start, from here or from the end."""
+        origins = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}
+        self._position = max(0, origins[whence] + offset)
+        return self._position
+
+    def tell(self) -> int:
+        """The position in bytes."""
+        return self._position
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Fill `buffer` from here; 0 at the end."""
+        stop = min(self._position + len(buffer), self._size)
+        count = max(0, stop - self._position)
+        if count:
+            self._storage.read_into(self._name, self._position, memoryview(buffer)[:count])
+            self._position = stop
+        return count
 
 
 def safe_name(uri: str, name: str) -> str:

@@ -15,9 +15,9 @@ from typing import TypeVar
 
 from surgstream.configs.files import open_regular
 from surgstream.shards.errors import StorageError, UnusableFileError
+from surgstream.shards.globs import FolderTree, walk
 from surgstream.shards.storage.base import Sink, check_size, check_version, safe_name
 from surgstream.shards.storage.durable import link_if_free, sync, sync_folder
-from surgstream.shards.storage.globs import FolderTree, walk
 from surgstream.shards.storage.pins import Pins
 from surgstream.shards.storage.retry import Failure, Retries, RetryConfig
 

@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from surgstream.shards.errors import StorageError
+from surgstream.shards.globs import Names
 from surgstream.shards.storage.base import (
     S3Config,
     Sink,
@@ -18,7 +19,6 @@ from surgstream.shards.storage.base import (
     replaced,
     safe_name,
 )
-from surgstream.shards.storage.globs import Names
 from surgstream.shards.storage.s3_client import S3Client
 from surgstream.shards.storage.s3_failures import code_of, status_of
 from surgstream.shards.storage.s3_listing import objects, uploads

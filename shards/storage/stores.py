@@ -4,14 +4,17 @@ A file becomes visible whole or not at all: a local file gets a temporary name a
 object is a multipart upload that is completed at the end.
 """
 
-import io
 import os
 from pathlib import Path
 
 from surgstream.shards.errors import StorageError
 from surgstream.shards.storage.addresses import bucket_and_key, is_address, open_address
-from surgstream.shards.storage.base import S3Config, Storage, read_range
+from surgstream.shards.storage.base import RangeReader, S3Config, Storage, read_range
 from surgstream.shards.storage.local import LocalStorage
+from surgstream.shards.storage.tars import TarStorage
+
+TAR = ".tar"
+"""The end of a tar's name."""
 
 __all__ = [
     "LocalStorage",
@@ -53,59 +56,46 @@ def open_storage(uri: str, s3: S3Config | None = None) -> Storage:
 
 
 class Stores(dict[str, Storage]):
-    """Stores by address, each opened once; `locate` finds the store of a single file."""
+    """Stores by address, each opened once; `locate` finds the store of a single file.
+
+    A tar is a store as well: its members have addresses such as `s3://BUCKET/00000.tar/video.mp4`.
+    """
 
     def __missing__(self, uri: str) -> Storage:
-        return self.setdefault(uri, open_storage(uri))
+        return self.setdefault(uri, self._tar(uri) or open_storage(uri))
 
     def locate(self, location: str) -> tuple[Storage, str]:
         """The store that holds a file, and the file's name in it.
 
         Args:
-            location: A local path or `s3://BUCKET/KEY`.
+            location: A local path or `s3://BUCKET/KEY`, which may lead into a tar.
+
+        Raises:
+            StorageError: A store fails.
         """
+        tar, name = split_tar(location)
+        if name:
+            return self[tar], name
         if is_address(location):
             bucket, key = bucket_and_key(location)
             return self[bucket], key
         return self[os.path.dirname(location) or "."], os.path.basename(location)
 
+    def _tar(self, uri: str) -> Storage | None:
+        """The tar at an address; None where there is none, but a folder perhaps."""
+        if not uri.endswith(TAR):
+            return None
+        outer, name = self.locate(uri)
+        there = outer.size(name) is not None if is_address(uri) else os.path.isfile(uri)
+        return TarStorage(outer, name) if there else None
 
-class RangeReader(io.RawIOBase):
-    """A stored object as a seekable stream that fetches only what is read; wrap it in `io.BufferedReader`."""
 
-    def __init__(self, storage: Storage, name: str) -> None:
-        super().__init__()
-        size = storage.size(name)
-        if size is None:
-            raise StorageError(f"{storage.uri}: {name} is missing")
-        self._storage = storage
-        self._name = name
-        self._size = size
-        self._position = 0
+def split_tar(location: str) -> tuple[str, str]:
+    """Split a path, or a glob, behind its first step that ends in `.tar`, if there are steps below it.
 
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def seekable(self) -> bool:
-        """Always."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to `offset` bytes from the start, from here or from the end."""
-        origins = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}
-        self._position = max(0, origins[whence] + offset)
-        return self._position
-
-    def tell(self) -> int:
-        """The position in bytes."""
-        return self._position
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Fill `buffer` from here; 0 at the end."""
-        stop = min(self._position + len(buffer), self._size)
-        count = max(0, stop - self._position)
-        if count:
-            self._storage.read_into(self._name, self._position, memoryview(buffer)[:count])
-            self._position = stop
-        return count
+    Returns:
+        What leads to the tar, and the rest; the whole and nothing where it does not lead into a tar.
+    """
+    tar, found, rest = location.partition(f"{TAR}/")
+    name = rest.strip("/")
+    return (tar + TAR, name) if found and name else (location, "")

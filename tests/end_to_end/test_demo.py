@@ -1,28 +1,16 @@
-"""`launch/demo.sh`, in short: the same path from videos to a resumed run, under torchrun."""
+"""`surgstream demo`, in short: the same path from videos to a resumed run, under torchrun."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 from tests.end_to_end.conftest import Corpora
 
-ROOT = Path(__file__).parent.parent.parent
-
 
 def demo(*words: str, steps: int) -> "subprocess.CompletedProcess[str]":
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "STEPS": str(steps),
-    }
-    return subprocess.run(
-        [str(ROOT / "launch" / "demo.sh"), *words],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    command = [sys.executable, "-m", "surgstream", "demo", *words, f"--steps={steps}"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 def test_videos_of_ones_own_are_packed_trained_on_and_resumed(

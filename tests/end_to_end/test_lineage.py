@@ -1,5 +1,6 @@
 """What weights descend from, handed down from run to run; and runs that would be judged by what they have seen."""
 
+import hashlib
 import io
 import json
 import shutil
@@ -115,6 +116,18 @@ def test_exports_and_fine_tunings_hand_down_all_of_it(
     assert [*knee] == ["knee"]
     assert hip == {"hip": " ".join(VIDEOS["train"])}, "what was shown, and no more of its corpus"
     assert found.foreign == () and found.corpora[2].address == str(hospital.folder / "corpus")
+
+
+def test_a_fine_tuning_has_its_papers_too(tuned: Path, hospital: Hospital, folder: Path) -> None:
+    (setup,) = json.loads((tuned / "provenance.json").read_text())["setups"]
+    weights = (folder / "export" / "model.safetensors").read_bytes()
+    assert setup["weights"] == {
+        "start": {"name": str(folder / "export"), "sha256": hashlib.sha256(weights).hexdigest()}
+    }
+    assert [each["name"] for each in setup["corpus"]["datasets"]] == ["hip"]
+    assert [each["datasets"] for each in setup["descends_from"]["corpora"]] == [
+        ["ward"], ["knee"], ["hip"],
+    ]  # fmt: skip
 
 
 def told(run_dir: Path, split: str = "test") -> dict[str, Any]:

@@ -218,3 +218,16 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_all_that_is_needed(
         "both ranks' clips, by draw"
     )
     assert all("/" in name and "@" in name for name in found["clips"].values())
+
+
+def test_weights_for_commercial_use_that_do_not_tell_what_they_descend_from(
+    corpora: Corpora, tmp_path: Path
+) -> None:
+    """The synthetic corpus itself may be used for anything, as the second run shows."""
+    (tmp_path / "theirs.pth").write_bytes(b"not read before the licences are")
+    theirs = f"warm_start={{weights: {tmp_path / 'theirs.pth'}, layout: videomae, parts: encoder}}"
+    message = refused(corpora, tmp_path, "commercial=true", theirs)
+    assert f"the weights {tmp_path / 'theirs.pth'}, whose licence is not told" in message
+    assert "larkspur" not in message and "commercial.stated" in message
+
+    train(corpora, tmp_path / "other", 1, "commercial=true", "max_steps=1")

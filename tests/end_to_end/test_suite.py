@@ -1,5 +1,6 @@
 """A suite by its command, in processes of its own, and what SIGKILL leaves of it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -76,6 +77,14 @@ def test_a_suite_that_is_killed_repeats_no_finished_cell(made: MadeUp) -> None:
     ]  # fmt: skip
     for name in ("table.md", "table.tex", "report.html", "results/phases-probe_ridge.json"):
         assert (made.places.out / name).exists()
+
+    papers = [
+        json.loads(path.read_text()) for path in made.places.out.glob("cells/*/provenance.json")
+    ]
+    assert len(papers) == 3
+    for (setup,) in (record["setups"] for record in papers):
+        assert setup["weights"]["encoder"]["name"] == "pixels"
+        assert setup["corpus"]["address"] == str(made.shards) and setup["corpus"]["datasets"]
 
     starts = starts_of_cells(made)
     assert all(starts.values()) and "ms a frame" in (made.places.out / "report.html").read_text()

@@ -91,10 +91,18 @@ def test_killed_twice_a_run_goes_on_bit_for_bit(
 ) -> None:
     """Once in the middle of training and once in the middle of a save."""
     run_dir = tmp_path / "run"
-    interrupt(corpora, run_dir, 2, reported(run_dir, 6))
-    interrupt(corpora, run_dir, 2, saving(run_dir))
-    resumed = losses(train(corpora, run_dir, 2))
+    interrupt(corpora, run_dir, 2, reported(run_dir, 6), "tracking=mlflow")
+    interrupt(corpora, run_dir, 2, saving(run_dir), "tracking=mlflow")
+    resumed = losses(train(corpora, run_dir, 2, "tracking=mlflow"))
     assert resumed == whole
+
+    # One record of all starts; steps that were taken again stand there again, with the same loss.
+    (curve,) = run_dir.glob("tracking/mlflow/*/*/metrics/loss/reconstruction")
+    points = {tuple(line.split()[1:]) for line in curve.read_text().splitlines()}
+    assert {(int(step), float(loss)) for loss, step in points} == {
+        (step, loss) for step, (loss, *_) in whole.items()
+    }
+
     assert audit(run_dir) == planned(corpora, run_dir, 20 * 16, 2)
     names = sorted(path.name for path in (run_dir / "checkpoints").iterdir())
     assert names == ["step_00000012", "step_00000016", "step_00000020"], (

@@ -207,7 +207,7 @@ def test_login_nodes_need_no_torch(code: str, absent: set[str]) -> None:
     [
         ("nvidia.dali", "surgstream[cuda13]"),
         ("torch", "surgstream[train]"),
-        ("torchx", "as README says"),
+        ("torchx", "as docs/getting_started.md says"),
     ],
 )
 def test_where_a_package_is_missing_what_needs_it_says_so(

@@ -1,5 +1,6 @@
 """Batch scripts as they are rendered; tests/services runs them on a real Slurm."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -248,6 +249,7 @@ def test_a_dry_run_prints_the_script_and_writes_nothing(
     assert "#SBATCH --nodes=1\n" in script and "#SBATCH --time=12:00:00\n" in script
     assert "#SBATCH --partition=urgent\n" in script
     assert f"run_dir={run_dir}\n" in script
+    assert re.search("^export SURGSTREAM_SITE=.?cpu_test.?$", script, re.MULTILINE)
     assert not run_dir.exists()
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.helpers.wheels import ROOT, build_wheel
 
@@ -57,6 +58,37 @@ def test_jobs_are_submitted_and_runs_looked_at(environment: Path, tmp_path: Path
         assert said(environment, tmp_path, command, "--help").startswith(
             f"usage: surgstream {command}"
         )
+
+
+def test_predictions_are_judged(environment: Path, tmp_path: Path) -> None:
+    task = {
+        "name": "phases",
+        "version": 1,
+        "title": "phases",
+        "dataset": "knee",
+        "kind": "class",
+        "labels": {"files": "{video}.csv", "column": "phase"},
+        "classes": ["cut", "sew"],
+        "metrics": ["image_accuracy"],
+        "main": "image_accuracy",
+        "split": {"train": ["v[0-1]"], "val": ["v[2-3]"], "test": ["v[4-28]"], "source": "Ours."},
+        "clip": {"num_frames": 2, "stride": 1},
+    }
+    (tmp_path / "phases.yaml").write_text(yaml.safe_dump(task))
+    (tmp_path / "labels").mkdir()
+    right, wrong = ["video,second,label"], ["video,second,label"]
+    for video in range(29):
+        (tmp_path / "labels" / f"v{video}.csv").write_text("second,phase\n0,cut\n1,sew\n")
+        if video > 3:
+            right += [f"v{video},0,cut", f"v{video},1,{'cut' if video % 3 else 'sew'}"]
+            wrong += [f"v{video},0,sew", f"v{video},1,sew"]
+    (tmp_path / "right.csv").write_text("\n".join(right) + "\n")
+    (tmp_path / "wrong.csv").write_text("\n".join(wrong) + "\n")
+
+    words = ["evaluate", "phases.yaml", "right.csv", "wrong.csv", "--labels", "labels", "--compare"]
+    told = said(environment, tmp_path, *words, "--out", "judged")
+    assert "image_accuracy" in told and "p = " in told
+    assert (tmp_path / "judged" / "report.html").stat().st_size > 1000
 
 
 def test_what_is_missing_is_told_with_its_remedy(environment: Path, tmp_path: Path) -> None:

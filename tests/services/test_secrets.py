@@ -110,6 +110,7 @@ def test_secrets_stay_where_they_are(
     assert written >= {
         "metrics.jsonl",
         "config.yaml",
+        "provenance.json",
         "train.log",
         "state.json",
         "tensorboard",

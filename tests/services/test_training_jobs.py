@@ -1,5 +1,6 @@
 """Training under a real Slurm: jobs whose time ends, that are requeued, cancelled, or lose a rank or a node."""
 
+import json
 import os
 import signal
 import sys
@@ -59,6 +60,8 @@ def test_two_nodes_learn_what_one_process_learns(
     (start,) = starts(tmp_path / "run")
     assert start["job"] == job.id and start["nodes"] == "node[1-2]" and start["restart"] == 0
     assert 0 < start["end"] - start["time"] <= 600, "the ten minutes that the site allows"
+    (setup,) = json.loads((tmp_path / "run" / "provenance.json").read_text())["setups"]
+    assert (setup["site"]["name"], setup["site"]["launcher"]) == ("cpu_test", launcher)
     assert "done" in surgstream(cluster, "status", str(tmp_path / "run"))
 
 

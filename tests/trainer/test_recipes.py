@@ -259,6 +259,7 @@ def test_a_checkpoint_with_keys_of_another_version_is_compared_as_it_is(
 def test_what_a_resumed_run_may_change_is_this_and_no_more(recipe: TrainConfig) -> None:
     assert sorted(free_keys(recipe)) == [
         "checkpoint",
+        "commercial",
         "compile",
         "data.audit_log",
         "data.cache_bytes",
@@ -284,6 +285,7 @@ def test_what_a_resumed_run_may_change_is_this_and_no_more(recipe: TrainConfig) 
         "probe",
         "resume",
         "run_dir",
+        "tracking",
     ]
     tree = to_tree(recipe)
     for key in free_keys(recipe):

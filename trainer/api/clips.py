@@ -18,12 +18,14 @@ from surgstream.trainer.data.source import ClipSource
 from surgstream.trainer.distributed import RankInfo
 
 Batch = dict[str, Any]
-"""`clips` (B, 3, T, H, W) float32, normalised by ImageNet's means and deviations; `names`, B texts
-`DATASET/VIDEO@FRAME`, where the frame is the last one of the clip; `draws`, (B,) int64, the numbers of the draws."""
+"""See `Clips`."""
 
 
 class Clips(IterableDataset[Batch]):
     """Batches of clips without end; see `Corpus.clips`.
+
+    A batch has `clips`, (B, 3, T, H, W) float32, normalised by ImageNet's means and deviations; `names`, B texts
+    `DATASET/VIDEO@FRAME`, where the frame is the last one of the clip; `draws`, (B,) int64, the numbers of the draws.
 
     It is a dataset for any loop: `DataLoader(clips, batch_size=None)`, Lightning's and Accelerate's loops, and
     `StatefulDataLoader` of torchdata, whose state it keeps. It reads and decodes ahead on threads of its own, so that

@@ -67,7 +67,7 @@ class Corpus:
 
     @cached_property
     def datasets(self) -> tuple[DatasetSummary, ...]:
-        """Its datasets: names, specialties, videos, hours and licences."""
+        """Its datasets, with names, specialties, videos, hours and licences."""
         return summarise(self.table).datasets
 
     @property

@@ -21,6 +21,7 @@ from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.mixing import corpus_warnings, look_back, repetition
 from surgstream.trainer.model_sizes import ModelSizes, count_sizes
+from surgstream.trainer.provenance.licences import licence_problem
 
 GPUS_PER_NODE = 8
 """Where nothing else is said."""
@@ -96,7 +97,8 @@ def describe(config: TrainConfig, world_size: int, tflops: float | None = None) 
     tree |= run_numbers(config, model, plan, world_size, tflops, line_bytes)
     tree |= corpus_numbers(config, frames, order, plan)
     tree["buffers"] = buffer_numbers(config, frames, order, world_size)
-    tree["warnings"] += filter(None, [tree["buffers"]["problem"]])
+    problems = [tree["buffers"]["problem"], licence_problem(config, order)]
+    tree["warnings"] += filter(None, problems)
     return tree
 
 

@@ -18,7 +18,7 @@ from surgstream.trainer.commands.preflight import preflight
 from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.data.loader import ClipLoader
 from surgstream.trainer.data.metrics import LoaderMetrics
-from surgstream.trainer.descent import descent_of
+from surgstream.trainer.descent import Descent, descent_of
 from surgstream.trainer.device import tell_device
 from surgstream.trainer.distributed import (
     RankInfo,
@@ -31,17 +31,15 @@ from surgstream.trainer.engine.checkpoint_files import read_progress
 from surgstream.trainer.engine.loop import Trainer
 from surgstream.trainer.engine.metrics import Reporting
 from surgstream.trainer.engine.periodic import Periodic
-from surgstream.trainer.engine.preemption.stops import mark_stopped
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.errors import MirrorError
 from surgstream.trainer.finetuning.learned import LearnedTask, open_learned, with_task
-from surgstream.trainer.finetuning.testing import FinalTest, check_untested
+from surgstream.trainer.finetuning.testing import check_untested, test_chosen
 from surgstream.trainer.finetuning.validation import selection_of
 from surgstream.trainer.health.gpus import NvmlGpu
 from surgstream.trainer.health.watch import HardwareWatch
 from surgstream.trainer.lineage.judging import log_verdict
-from surgstream.trainer.lineage.verdict import LEAKS
 from surgstream.trainer.mirror.choice import find_checkpoint
 from surgstream.trainer.mirror.ending import wait_until_mirrored
 from surgstream.trainer.mirror.opening import opened_mirror
@@ -49,11 +47,15 @@ from surgstream.trainer.mirror.worker import Mirror
 from surgstream.trainer.mixing import report_mixing
 from surgstream.trainer.networks import build_engine, build_objective
 from surgstream.trainer.objectives.base import Objective
+from surgstream.trainer.provenance.keeping import keep_provenance
+from surgstream.trainer.provenance.recipes import of_training
+from surgstream.trainer.provenance.record import KEY
 from surgstream.trainer.resume import order_from, recipe_changes
 from surgstream.trainer.runs.files import CHECKPOINTS, LOG
 from surgstream.trainer.session.directory import OWNING_SECONDS, prepare_run_dir
 from surgstream.trainer.session.log import configure_logging
 from surgstream.trainer.session.process import Session, session, starting
+from surgstream.trainer.tracking.trackers import Tracking
 from surgstream.trainer.warm_start import carried_moments, warm_start
 
 log = logging.getLogger(__name__)
@@ -128,7 +130,7 @@ def pretrain(config: TrainConfig, found: Session, mirror: Mirror | None) -> str 
     num_clips = sum(size.num_clips for size in table.sizes())
     plan = config.plan(num_clips=num_clips, world_size=rank_info.world_size, start=progress)
 
-    _set_up(config, rank_info, checkpoint, progress)
+    papers = _set_up(config, rank_info, checkpoint, progress, descent)
     if rank_info.is_main:
         report_mixing(order, config, table, progress, plan.last_step)
         if task and descent.verdict:
@@ -144,7 +146,7 @@ def pretrain(config: TrainConfig, found: Session, mirror: Mirror | None) -> str 
             objective,
             batches,
             plan=plan,
-            progress=replace(progress, state=state | descent.to_state()),
+            progress=replace(progress, state=state | descent.to_state() | papers),
             rank_info=rank_info,
             run_dir=Path(config.run_dir),
             reporting=_reporting(config, rank_info, batches, order, plan),
@@ -161,6 +163,15 @@ def pretrain(config: TrainConfig, found: Session, mirror: Mirror | None) -> str 
         # Rank 0 serves the store in which the others look until they have closed.
         barrier()
     return missing
+
+
+def _prepare(
+    config: TrainConfig, rank_info: RankInfo, progress: Progress, descent: Descent
+) -> dict[str, Any]:
+    """Prepare the run directory; returns what checkpoints keep of where the run comes from."""
+    prepare_run_dir(config, rank_info, progress)
+    made_of = of_training(config, descent.own, descent.ancestry)
+    return {KEY: keep_provenance(config, progress, made_of)}
 
 
 def _state(
@@ -200,6 +211,7 @@ def _reporting(
         watch=watch.report,
         hardware=HardwareWatch(gpu, every_minutes, speaks=rank_info.is_main),
         audit_log=config.data.audit_log,
+        tracking=Tracking(config.tracking, run_dir, config) if rank_info.is_main else None,
     )
 
 
@@ -237,30 +249,8 @@ def _train(
     trainer.train()
     if task and trainer.step >= trainer.plan.last_step:
         batches.close()
-        _test(config, task, trainer)
+        test_chosen(config, task, trainer)
     return wait_until_mirrored(mirror, trainer) if config.checkpoint.mirror else None
-
-
-def _test(config: TrainConfig, task: LearnedTask, trainer: Trainer) -> None:
-    """Test the chosen weights, or leave a mark where the run is asked to stop meanwhile."""
-    guards = trainer.guards
-
-    def poll_stop() -> bool:
-        guards.watchdog.beat()
-        return guards.agreement.stopping(save=False)
-
-    best = trainer.selection.best
-    step = trainer.step if best is None else best
-    test = FinalTest(
-        config=config,
-        task=task,
-        step=step,
-        is_best=best is not None,
-        leaks=trainer.state[LEAKS],
-        rank_info=trainer.rank_info,
-    )
-    if not test.run(poll_stop):
-        mark_stopped(guards.agreement, trainer.rank_info, trainer.run_dir, step=trainer.step)
 
 
 def _load_weights(config: TrainConfig, checkpoint: Path | None, objective: Objective) -> None:
@@ -272,16 +262,22 @@ def _load_weights(config: TrainConfig, checkpoint: Path | None, objective: Objec
 
 
 def _set_up(
-    config: TrainConfig, rank_info: RankInfo, checkpoint: Path | None, progress: Progress
-) -> None:
-    """Prepare the run directory, and log to the run's own file from now on, first where this start begins."""
-    from_main(lambda: prepare_run_dir(config, rank_info, progress))
-    if not rank_info.is_main:
-        return
+    config: TrainConfig,
+    rank_info: RankInfo,
+    checkpoint: Path | None,
+    progress: Progress,
+    descent: Descent,
+) -> dict[str, Any]:
+    """Prepare the run directory, and log to the run's own file from now on, first where this start begins.
 
-    configure_logging(rank_info, Path(config.run_dir) / LOG)
-    tell_device(rank_info)
-    beginning = f"resuming from {checkpoint}" if checkpoint else "starting"
-    log.info("%s: step %d, %d clips seen", beginning, progress.step, progress.clips_seen)
-    for difference in recipe_changes(progress, config):
-        log.warning("the recipe is not the checkpoint's: %s", difference)
+    Returns what checkpoints keep of where the run comes from.
+    """
+    papers = from_main(lambda: _prepare(config, rank_info, progress, descent))
+    if rank_info.is_main:
+        configure_logging(rank_info, Path(config.run_dir) / LOG)
+        tell_device(rank_info)
+        beginning = f"resuming from {checkpoint}" if checkpoint else "starting"
+        log.info("%s: step %d, %d clips seen", beginning, progress.step, progress.clips_seen)
+        for difference in recipe_changes(progress, config):
+            log.warning("the recipe is not the checkpoint's: %s", difference)
+    return papers

@@ -28,6 +28,8 @@ from surgstream.trainer.lineage.judging import (
     refuse_contaminated,
 )
 from surgstream.trainer.lineage.verdict import to_json
+from surgstream.trainer.provenance.keeping import keep_provenance
+from surgstream.trainer.provenance.recipes import of_probe
 from surgstream.trainer.readouts import on_features
 from surgstream.trainer.readouts.bank_config import BankConfig
 from surgstream.trainer.readouts.banks.probe import train_bank
@@ -147,13 +149,20 @@ def probe_features(
     """Fit or train a readout of stored features; see `on_features.run`, whose beginning the run directory tells."""
 
     def begin() -> Guards:
-        from_main(partial(prepare_run_dir, recipe, rank_info, Progress(0, 0, {})))
+        from_main(partial(_prepare, recipe, rank_info))
         if rank_info.is_main:
             configure_logging(rank_info, Path(recipe.run_dir) / LOG)
         return make_guards()
 
     leaks = from_main(partial(_judged, recipe))
     return on_features.run(recipe, rank_info, begin, encoder, leaks)
+
+
+def _prepare(recipe: ProbeRecipe, rank_info: RankInfo) -> None:
+    """Prepare the run directory of a readout of features."""
+    start = Progress(0, 0, {})
+    prepare_run_dir(recipe, rank_info, start)
+    keep_provenance(recipe, start, of_probe(recipe, find_judged_task(recipe.task).dataset))
 
 
 def _judged(recipe: ProbeRecipe) -> Mapping[str, Any]:

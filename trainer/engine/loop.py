@@ -94,7 +94,6 @@ class Trainer:
         self.rank_info = rank_info
         self.run_dir = run_dir
 
-        # Progress and plan.
         self.plan = plan
         self.step = progress.step
         self.clips_seen = progress.clips_seen
@@ -109,10 +108,11 @@ class Trainer:
         self.selection = selection or Selection.nothing()
         self.mirror = mirror
 
-        # Measurements and files.
         self.clock = StepClock(rank_info.device)
         self.steps = StepLog(rank_info, run_dir)
-        self.metrics = MetricsWriter(run_dir, step=self.step) if rank_info.is_main else None
+        self.metrics: MetricsWriter | None = None
+        if rank_info.is_main:
+            self.metrics = MetricsWriter(run_dir, step=self.step, tracking=reporting.tracking)
         self.audit = AuditLog(run_dir, rank_info.rank) if reporting.audit_log else None
 
     def train(self) -> None:

@@ -21,6 +21,7 @@ from surgstream.trainer.engine.schedules import TrainingPlan
 from surgstream.trainer.health.watch import HardwareWatch
 from surgstream.trainer.host.names import node_name
 from surgstream.trainer.runs.files import METRICS
+from surgstream.trainer.tracking.trackers import Tracking
 
 Value = float | str | npt.NDArray[np.float64] | Tensor
 """A number, a word, values (num,) to count, or an image (3, H, W), uint8."""
@@ -47,12 +48,14 @@ class Reporting:
         watch: Returns values to report of the data, given the draws done; all ranks call it together.
         hardware: Watches over GPUs and adapters.
         audit_log: Whether to write which step consumed which clip.
+        tracking: The run's tracker; on rank 0 alone.
     """
 
     every_steps: int
     watch: Callable[[int], Mapping[str, Value]]
     hardware: HardwareWatch
     audit_log: bool
+    tracking: Tracking | None = None
 
     def values(
         self,
@@ -91,10 +94,14 @@ class Reporting:
 
 
 class MetricsWriter:
-    """Writes one line of `metrics.jsonl` and one point a TensorBoard curve for each report. Rank 0 alone uses it."""
+    """Writes one line of `metrics.jsonl` and one point a TensorBoard curve for each report, and tells the tracker.
 
-    def __init__(self, run_dir: Path, *, step: int) -> None:
+    Rank 0 alone uses it.
+    """
+
+    def __init__(self, run_dir: Path, *, step: int, tracking: Tracking | None = None) -> None:
         """Go on with the run's metrics after `step`."""
+        self._tracking = tracking
         self._lines = (run_dir / METRICS).open("a", encoding="utf-8")
         self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=step + 1)
 
@@ -124,12 +131,17 @@ class MetricsWriter:
                 elif not isinstance(value, str):
                     self._board.add_scalar(key, value, step)
 
+        if self._tracking:
+            self._tracking.log(values, step)
+
     def close(self) -> None:
         """Flush and close."""
         with naming(self._lines.name):
             self._lines.close()
         with naming(self._board.log_dir):
             self._board.close()
+        if self._tracking:
+            self._tracking.finish()
 
 
 def counts_by_size(values: npt.NDArray[np.float64]) -> dict[str, int]:

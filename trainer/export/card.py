@@ -3,6 +3,8 @@
 It names no file, no video and no place: whoever gets an encoder needs none, and some are nobody else's business.
 """
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from surgstream.configs.columns import markdown
@@ -15,8 +17,11 @@ from surgstream.trainer.export.folder.record import ExportRecord
 from surgstream.trainer.export.recipe import RECIPE
 from surgstream.trainer.export.results import Reported
 from surgstream.trainer.export.source import TrainedEncoder
+from surgstream.trainer.provenance.record import PROVENANCE, UNKNOWN
 
 CARD = "README.md"
+
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +89,27 @@ def _what_it_is(record: ExportRecord, source: TrainedEncoder) -> str:
         "training": f"step {record.step:,}, {record.clips_seen:,} clips, batches of "
         f"{recipe.global_batch_size:,}, AdamW at {recipe.optim.base_lr:g} for 256 clips; all of the "
         f"recipe is in [{RECIPE}]({RECIPE})",
+        "code": _code(source),
     }
 
     return markdown([("", ""), *rows.items()], left=2)
+
+
+def _code(source: TrainedEncoder) -> str:
+    """The code that trained it, in the last of its setups."""
+    setups = source.provenance["setups"]
+    code = setups[-1].get("code") if setups else None
+    if not isinstance(code, dict):
+        return "the checkpoint does not tell"
+
+    commit = as_text(str(code.get("commit", UNKNOWN)))
+    changed = ", with changes" if code.get("changed") is True else ""
+    of_commit = "" if commit == UNKNOWN else f", commit {commit}{changed}"
+    sha256 = as_text(str(code.get("sha256", UNKNOWN)))
+    return (
+        f"surgstream {as_text(str(code.get('version', UNKNOWN)))}{of_commit}, files {sha256}; all of it is in "
+        f"[{PROVENANCE}]({PROVENANCE})"
+    )
 
 
 def _beginning(recipe: TrainConfig) -> str:
@@ -193,7 +216,38 @@ def _corpus(source: TrainedEncoder) -> str:
                 f"{100 * dataset.share:.3g} %",
             )
         )
-    return f"{heading}\n\n{_total(source)}\n\n{markdown(rows, left=3)}"
+    sections = [heading, _total(source), markdown(rows, left=3), *_digest(source), *_before(source)]
+    return "\n\n".join(sections)
+
+
+def _digest(source: TrainedEncoder) -> Iterator[str]:
+    """What the corpus is known by."""
+    manifest = _manifest(source)
+    if manifest is not None:
+        yield f"The corpus is known by the SHA-256 of its manifest, {manifest}."
+
+
+def _before(source: TrainedEncoder) -> Iterator[str]:
+    """What its weights, or its teacher's, had seen before, as far as they tell."""
+    own = _manifest(source)
+    others = [each for each in source.ancestry.corpora if own is not None and each.manifest != own]
+    told: dict[str, None] = {}
+    for corpus in others:
+        licences = {each.dataset: each.licence for each in corpus.licences}
+        for name in sorted({each.dataset for each in corpus.shown} | licences.keys()):
+            told[f"{as_text(name)} ({as_text(licences.get(name) or 'licence not told')})"] = None
+    if told:
+        yield f"What it began with, or its teacher, had seen before: {', '.join(told)}."
+    if source.ancestry.foreign:
+        yield "It also descends from weights of others, which do not tell what they have seen."
+
+
+def _manifest(source: TrainedEncoder) -> str | None:
+    """The digest of the corpus that it was trained on last; None where the checkpoint does not tell."""
+    setups = source.provenance["setups"]
+    corpus = setups[-1].get("corpus") if setups else None
+    manifest = corpus.get("manifest") if isinstance(corpus, dict) else None
+    return manifest if isinstance(manifest, str) and _SHA256.fullmatch(manifest) else None
 
 
 def _total(source: TrainedEncoder) -> str:

@@ -1,6 +1,6 @@
 """The parts of a checkpoint that are exported."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from surgstream.configs.errors import ConfigError
@@ -19,6 +19,7 @@ from surgstream.trainer.lineage.ancestry import Ancestry
 from surgstream.trainer.lineage.reading import ancestry_in
 from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.models.layouts import Weights
+from surgstream.trainer.provenance.record import Record, empty, record_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,7 @@ class TrainedEncoder:
         ancestry: What it descends from.
         datasets: The datasets that it was drawn from at the end; empty where the checkpoint does not tell.
         summary: What the corpus had at the end; None where the checkpoint does not tell.
+        provenance: What its run was made of; without setups where the checkpoint does not tell.
     """
 
     recipe: TrainConfig
@@ -44,6 +46,7 @@ class TrainedEncoder:
     ancestry: Ancestry
     datasets: tuple[DatasetReport, ...] = ()
     summary: CorpusSummary | None = None
+    provenance: Record = field(default_factory=empty)
 
     def record(self, layout: LayoutName) -> ExportRecord:
         """The content of `config.json`, without the check."""
@@ -113,6 +116,7 @@ def read_source(checkpoint: Path, *, averaged: bool) -> TrainedEncoder:
         clips_seen=progress.clips_seen,
         datasets=_datasets(progress),
         summary=_summary(progress),
+        provenance=record_in(progress),
         ancestry=ancestry_in(progress.state, str(checkpoint)),
     )
 

@@ -20,6 +20,8 @@ from surgstream.trainer.export.recipe import RECIPE, recipe_bytes
 from surgstream.trainer.export.source import TrainedEncoder
 from surgstream.trainer.lineage.ancestry import for_others, to_json
 from surgstream.trainer.lineage.reading import ANCESTRY_FILE
+from surgstream.trainer.provenance.for_others import told_to_others
+from surgstream.trainer.provenance.record import PROVENANCE, to_bytes
 
 NOTHING_MORE = Told()
 """No licence and no results."""
@@ -96,6 +98,7 @@ def _files(record: ExportRecord, form: Form, source: TrainedEncoder) -> dict[str
         CONFIG: _config(record, source),
         RECIPE: recipe_bytes(source.recipe),
         ANCESTRY_FILE: _ancestry(source),
+        PROVENANCE: to_bytes(told_to_others(source.provenance)),
     }
     if record.layout == "transformers":
         written |= for_transformers.files(objective.encoder)

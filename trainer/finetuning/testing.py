@@ -15,7 +15,9 @@ from surgstream.trainer.distributed import RankInfo, broadcast, from_main
 from surgstream.trainer.encoders.latency import measure_passes
 from surgstream.trainer.engine.checkpoint import load_parameters
 from surgstream.trainer.engine.checkpoint_files import damage
+from surgstream.trainer.engine.loop import Trainer
 from surgstream.trainer.engine.periodic import evaluating
+from surgstream.trainer.engine.preemption.stops import mark_stopped
 from surgstream.trainer.errors import CheckpointError, EvaluationError
 from surgstream.trainer.finetuning.learned import LearnedTask
 from surgstream.trainer.finetuning.predicting import Predictor
@@ -201,3 +203,29 @@ class FinalTest:
         place = ["--labels", config.labels] if config.labels else ["--corpus", config.data.corpus]
         words = ["surgstream", "evaluate", str(config.task), str(self.stored), *place]
         log.info("for all metrics, with intervals: %s", shlex.join(words))
+
+
+def test_chosen(config: TrainConfig, task: LearnedTask, trainer: Trainer) -> None:
+    """Test the weights that a run has chosen, or leave a mark where it is asked to stop meanwhile; collective.
+
+    Raises:
+        SurgstreamError: See `FinalTest.run`.
+    """
+    guards = trainer.guards
+
+    def poll_stop() -> bool:
+        guards.watchdog.beat()
+        return guards.agreement.stopping(save=False)
+
+    best = trainer.selection.best
+    step = trainer.step if best is None else best
+    test = FinalTest(
+        config=config,
+        task=task,
+        step=step,
+        is_best=best is not None,
+        leaks=trainer.state[LEAKS],
+        rank_info=trainer.rank_info,
+    )
+    if not test.run(poll_stop):
+        mark_stopped(guards.agreement, trainer.rank_info, trainer.run_dir, step=trainer.step)

@@ -31,6 +31,19 @@ class ShownVideos:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DatasetLicence:
+    """The licence of a dataset that was trained on.
+
+    Attributes:
+        dataset: The name of the dataset.
+        licence: Its licence, as its samples have it; null where they have none.
+    """
+
+    dataset: str
+    licence: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Corpus:
     """A packed corpus that was trained on, or the part of it that was.
 
@@ -41,6 +54,7 @@ class Corpus:
         names: Whether the ids of its videos are `kept`, `hashed`, or `absent`.
         pseudonyms: Whether its ids are pseudonyms, which say nothing to who has other ones.
         shown: What was trained on; without names nothing.
+        licences: Of each dataset that was trained on; none in what versions before have kept.
     """
 
     manifest: str
@@ -49,6 +63,7 @@ class Corpus:
     names: Literal["kept", "hashed", "absent"] = "kept"
     pseudonyms: bool = False
     shown: tuple[ShownVideos, ...] = ()
+    licences: tuple[DatasetLicence, ...] = ()
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the values."""
@@ -113,6 +128,7 @@ def corpus_of(
     address: str,
     fps: float | None,
     pseudonyms: bool,
+    licences: Mapping[str, str | None] | None = None,
 ) -> Corpus:
     """A corpus with the ids of its videos, or without, where they are too many.
 
@@ -122,6 +138,7 @@ def corpus_of(
         address: Where it lies.
         fps: Frames a second that clips are cut at.
         pseudonyms: Whether the ids are pseudonyms.
+        licences: The licences of datasets, by their names; None where nothing is known of them.
     """
     shown = tuple(
         ShownVideos(dataset=dataset, videos=" ".join(sorted(ids)))
@@ -135,6 +152,10 @@ def corpus_of(
         names="kept" if has_room else "absent",
         pseudonyms=pseudonyms,
         shown=shown if has_room else (),
+        licences=tuple(
+            DatasetLicence(dataset=dataset, licence=licence)
+            for dataset, licence in sorted((licences or {}).items())
+        ),
     )
 
 

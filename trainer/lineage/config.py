@@ -1,6 +1,6 @@
-"""Weights that a run begins with, and what becomes of a run whose weights have seen what they are judged by."""
+"""Weights that a run begins with, what they may have seen of what judges them, and what licences must allow."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from surgstream.configs.places import Folder
@@ -63,3 +63,20 @@ class LeaksConfig:
     found: Literal["refuse", "allow_val", "allow"] = "allow_val"
     compare: Literal["pictures", "names"] = "pictures"
     cache: Folder | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommercialConfig:
+    """Whether weights are meant for commercial use; `commercial: true` is short for its first.
+
+    Attributes:
+        required: Refuse to train on a dataset whose licence forbids commercial use, or is not known to allow it, and to
+            begin with weights that descend from such a dataset or do not tell what they descend from.
+        stated: Licences of datasets and weights that tell none, by their names: `{cholec80: CC-BY-NC-SA-4.0}`. Weights
+            are called as in the recipe. What is told in a corpus counts before what is stated.
+    """
+
+    shorthand: ClassVar[str] = "required"
+
+    required: bool = False
+    stated: dict[str, str] = field(default_factory=dict)

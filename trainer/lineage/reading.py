@@ -20,7 +20,8 @@ ANCESTRY_FILE = "ancestry.json"
 """The file of an export, beside its weights."""
 
 _CONFIG = "config.json"
-_WEIGHTS = "model.safetensors"
+_WEIGHTS = ("model.safetensors", "model.pth", "model.pt")
+"""Files of weights in folders, ours and those of transformers."""
 
 _BEFORE = "saved by a version that kept no ancestry"
 
@@ -53,6 +54,21 @@ def ancestry_of(weights: str, known_as: str | None = None) -> Ancestry:
     why = _BEFORE if _is_our_export(path) else ""
     sha256 = _digest(path)
     return Ancestry(foreign=(Foreign(name=weights, sha256=sha256, known_as=known_as, why=why),))
+
+
+def digest_of(weights: str) -> str | None:
+    """SHA-256 of what weights are, by the word that names them.
+
+    Args:
+        weights: As `ancestry_of` takes them.
+
+    Returns:
+        Of a checkpoint, or the newest one of a run, that of its state, which has the digests of its files; of an export
+        that of its weights, of a file its own. None where there is none, or it cannot be read.
+    """
+    path = Path(weights)
+    checkpoint = _checkpoint_at(path)
+    return _digest(checkpoint / STATE if checkpoint else path)
 
 
 def ancestry_in(state: dict[str, Any], checkpoint: str) -> Ancestry:
@@ -127,7 +143,8 @@ def _is_our_export(path: Path) -> bool:
 
 def _digest(path: Path) -> str | None:
     """SHA-256 of a file of weights, or of that of a folder; None where there is none."""
-    file = path / _WEIGHTS if path.is_dir() else path
+    files = [path / name for name in _WEIGHTS] if path.is_dir() else [path]
+    file = next(filter(Path.exists, files), path)
     try:
         with open_regular(file) as content:
             return hashlib.file_digest(content, "sha256").hexdigest()

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from surgstream.shards.corpus.hidden import has_pseudonyms
+from surgstream.shards.format.first_sample import licence_in
 from surgstream.shards.format.manifest import ManifestFile
 from surgstream.shards.storage.addresses import is_address
 from surgstream.shards.storage.stores import Storage
@@ -21,6 +22,9 @@ from surgstream.trainer.lineage.config import WarmStartConfig
 from surgstream.trainer.lineage.known import check_known
 from surgstream.trainer.lineage.reading import ancestry_of
 from surgstream.trainer.models.config import TeacherConfig
+
+THE_TEACHER = "the teacher "
+"""The beginning of what the weights of a teacher's file are called."""
 
 
 def begun_with(warm_start: WarmStartConfig | None, teacher: TeacherConfig | None) -> Ancestry:
@@ -48,7 +52,7 @@ def begun_with(warm_start: WarmStartConfig | None, teacher: TeacherConfig | None
 def shown_corpus(
     storage: Storage, *, fps: float | None, videos: Mapping[str, Collection[str] | None]
 ) -> Corpus:
-    """The corpus that a run shows to its weights.
+    """The corpus that a run shows to its weights; of each dataset the first sample tells the licence.
 
     Args:
         storage: Where it lies.
@@ -61,7 +65,11 @@ def shown_corpus(
     """
     file = ManifestFile.load(storage)
     ids: dict[str, set[str]] = {dataset: set() for dataset in videos}
+    licences: dict[str, str | None] = {}
     for shard in file.shards():
+        if shard.dataset in videos and shard.dataset not in licences:
+            licences[shard.dataset] = licence_in(storage, shard.name)
+
         chosen = videos.get(shard.dataset, ())
         for video in shard.videos:
             if chosen is None or video.id in chosen:
@@ -73,6 +81,7 @@ def shown_corpus(
         address=storage.uri if is_address(storage.uri) else str(Path(storage.uri).absolute()),
         fps=fps,
         pseudonyms=has_pseudonyms(storage, file.parse()),
+        licences=licences,
     )
 
 
@@ -88,4 +97,4 @@ def _of_teacher(teacher: TeacherConfig) -> Ancestry:
 
 
 def _as_teacher(weights: Foreign) -> Foreign:
-    return replace(weights, name=f"the teacher {weights.name}")
+    return replace(weights, name=f"{THE_TEACHER}{weights.name}")

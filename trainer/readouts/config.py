@@ -11,6 +11,7 @@ from surgstream.trainer.encoders.config import FrozenConfig
 from surgstream.trainer.labelled.config import TaskClipsConfig
 from surgstream.trainer.lineage.config import LeaksConfig
 from surgstream.trainer.readouts.bank_config import BankConfig, Decay, DenseConfig, Rate
+from surgstream.trainer.tracking.config import TrackingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +108,7 @@ class ProbeRecipe:
         save_every_minutes: Save when this much time has passed since the last save.
         report_every_steps: The interval of reports in steps.
         timeout_seconds: How long a rank may make no progress before it writes its stacks and the run ends.
+        tracking: A tracker that heads which are trained step by step report to; other readouts have no steps.
         data: Clips.
     """
 
@@ -122,6 +124,7 @@ class ProbeRecipe:
         "save_every_minutes",
         "report_every_steps",
         "timeout_seconds",
+        "tracking",
     )
     """Fields that do not decide what is learned; a run that is resumed with another one changed is refused."""
 
@@ -147,6 +150,7 @@ class ProbeRecipe:
     save_every_minutes: Annotated[float, Range(0.001, 1e6)] = 15.0
     report_every_steps: Annotated[int, Range(1, 10**9)] = 10
     timeout_seconds: Annotated[float, Range(1, 1e6)] = 1800.0
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
     data: DataConfig
 
     def draws_per_epoch(self, num_clips: int) -> int:

@@ -33,6 +33,7 @@ from surgstream.trainer.runs.files import (
     remove_marks,
     stacks_file,
 )
+from surgstream.trainer.tracking.config import TrackingConfig
 
 
 class RunConfig(Protocol):
@@ -41,6 +42,10 @@ class RunConfig(Protocol):
     @property
     def run_dir(self) -> str:
         """The run's directory."""
+
+    @property
+    def tracking(self) -> TrackingConfig:
+        """The run's tracker."""
 
 
 OWNING_SECONDS = HeartbeatPace().stale_seconds + 2 * HeartbeatPace().beat_seconds
@@ -110,7 +115,11 @@ def prepare_run_dir(config: RunConfig, rank_info: RankInfo, progress: Progress) 
     """Save the resolved configuration and the environment, and cut the logs back to the checkpoint.
 
     Rank 0 calls it before any rank trains.
+
+    Raises:
+        ConfigError: The tracker is not installed.
     """
+    config.tracking.check_installed()
     run_dir = Path(config.run_dir)
     (run_dir / AUDIT).mkdir(parents=True, exist_ok=True)
     (run_dir / CHECKPOINTS).mkdir(exist_ok=True)

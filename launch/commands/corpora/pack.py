@@ -49,9 +49,11 @@ Optional are: `id`, by default "{stem}", the name of a video's file, to which {p
 globs of ids, that are never packed for training, or a file with one a line; `labels`, with {video}
 where the id goes; `min_seconds`, the least that is packed of a video, without what is dropped:
 shorter ones are left out, and counted in the last lines; `images`, a glob of a folder's images,
-such as "*_color.png", where it has others too; `licence`; `expected`, counts (frames one a second)
-to warn of, if what is packed to train has others, and `whole`, those of all videos, held out or
-not, where all are packed; and `subsets`.
+such as "*_color.png", where it has others too; `licence`, by its SPDX identifier; `expected`, counts
+(frames one a second) to warn of, if what is packed to train has others, and `whole`, those of all
+videos, held out or not, where all are packed; `subsets`; and `about`, which tells everybody what
+packing cannot know, in OUT's croissant.json (Croissant 1.1): name, description, url, creators,
+published, version, citation, collection, sensitive, limitations, biases and use_cases.
 
 Of a folder all videos are one dataset, at any depth and of any kind. Its corpus file is printed
 before it is packed, or instead by --print-corpus, so that one can go on from there.
@@ -71,7 +73,7 @@ BMP), where some may be missing: their numbers are those of the video's pictures
 added later: frames are not packed again.
 
 OUT is a folder or s3://BUCKET/PREFIX; SURGSTREAM_STORES=FILE says how each bucket is reached, where
-not all are reached alike (README, "S3"). Packing again does only what is missing: what is new, what
+not all are reached alike (docs/s3.md). Packing again does only what is missing: what is new, what
 has changed (by size and time, or ETag), and what an interruption left undone. Other options change
 every frame, so they pack every shard again; shards that are packed again or removed are told on
 stderr, with the reason. OUT may not hold shards of anything else. One packing at a time works in

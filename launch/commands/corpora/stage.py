@@ -10,7 +10,7 @@ from surgstream.launch.commands.parsing import command
 DESCRIPTION = """\
 Copy a packed corpus: to the disks of the nodes, to a parallel file system, or to another store.
 FROM and TO are each a folder, file:///FOLDER or s3://BUCKET/PREFIX. SURGSTREAM_STORES=FILE says how
-each bucket is reached, where not both are reached alike (README, "S3").
+each bucket is reached, where not both are reached alike (docs/s3.md).
 
 Every shard and index is compared with the manifest's SHA-256 while it is copied, and the manifest
 comes last: what lies in TO is whole or not there. Staging again goes on where it ended. Files of

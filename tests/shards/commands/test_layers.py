@@ -119,7 +119,7 @@ def test_layers_of_another_version_of_the_corpus_are_told(corpus: Path, packed: 
 
 def to_read(corpus: Path) -> dict[str, bytes]:
     """What is read of a corpus, other than by packing."""
-    kinds = (".tar", ".idx", "manifest.json")
+    kinds = (".tar", ".idx", "manifest.json", "croissant.json")
     files = contents(corpus)
     return {n: files[n] for n in files if n.endswith(kinds) or n.startswith("layer.")}
 

@@ -55,7 +55,19 @@ def test_a_folder_and_a_store_and_a_folder(
     )
     line = f"6 shards, {total:.1f} MB: {total:.1f} MB copied, the rest was already there\n"
     assert capsys.readouterr().out == line * 2
-    assert contents(tmp_path / "back") == to_read(corpus)
+    description = {"croissant.json": (corpus / "croissant.json").read_bytes()}
+    assert contents(tmp_path / "back") == to_read(corpus) | description
+
+
+@pytest.mark.slow
+def test_a_description_that_the_source_has_no_more_goes(corpus: Path, tmp_path: Path) -> None:
+    source, staged = tmp_path / "source", tmp_path / "staged"
+    shutil.copytree(corpus, source)
+    for remains in (True, False):
+        if not remains:
+            (source / "croissant.json").unlink()
+        assert main([str(source), str(staged)]) == 0
+        assert (staged / "croissant.json").exists() == remains
 
 
 @pytest.mark.slow

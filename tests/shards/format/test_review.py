@@ -376,13 +376,13 @@ def test_review_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_readme_names_all_that_enters_a_shard(videos: Path, tmp_path: Path) -> None:
+def test_the_documentation_names_all_that_enters_a_shard(videos: Path, tmp_path: Path) -> None:
     assert surgstream(["pack", write(videos), str(tmp_path / "out")]) == 0
     with tarfile.open(tmp_path / "out" / load(tmp_path / "out").shards[0].name) as tar:
         member = next(name for name in tar.getnames() if name.endswith(".json"))
         said = json.load(tar.extractfile(member))  # type: ignore[arg-type]
-    readme = (ROOT / "README.md").read_text()
-    paragraph = readme[readme.index("- **What enters a corpus.**") :].partition("The manifest")[0]
+    page = (ROOT / "docs" / "packing.md").read_text()
+    paragraph = page[page.index("- **What enters a corpus.**") :].partition("The manifest")[0]
     assert set(re.findall("`([a-z_]+)`", paragraph)) == said.keys()
 
 

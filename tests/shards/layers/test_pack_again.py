@@ -1,5 +1,8 @@
 """Layers that are packed again: what has changed or was lost, and nothing else."""
 
+import fnmatch
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -21,12 +24,14 @@ pytestmark = pytest.mark.usefixtures("here")
 
 
 def test_a_corpus_without_layers_is_packed_as_before(tmp_path: Path) -> None:
-    """Every file is the same, but for those of layers beside it; and adding them packs no frame again."""
+    """Every file is the same, but for those of layers and what names them; adding them packs no frame again."""
     write_sources(tmp_path, "a", "b")
     plain = write_corpus(tmp_path, {"name": "d", "videos": "videos/*.mp4"}, fps=5)
     out = tmp_path / "out"
     assert main([plain, str(out)]) == 0
     before = contents(out)
+    # What describes the whole corpus has another test.
+    del before["croissant.json"]
     times = {name: (out / name).stat().st_mtime_ns for name in before}
     assert not any("layer" in name or ".mask" in name for name in before)
 
@@ -39,6 +44,7 @@ def test_a_corpus_without_layers_is_packed_as_before(tmp_path: Path) -> None:
         (out / name).stat().st_mtime_ns == times[name] for name in before if ".owner" not in name
     )
     assert check_numbers(out, "mask") == 20
+    after.pop("croissant.json")
     layers = {
         name: data for name, data in after.items() if name not in before and ".owner" not in name
     }
@@ -58,7 +64,8 @@ def test_a_corpus_without_layers_is_packed_as_before(tmp_path: Path) -> None:
         == 0
     )
     assert {name for name in contents(out) if ".owner" not in name} == {
-        name for name in before if ".owner" not in name
+        "croissant.json",
+        *(name for name in before if ".owner" not in name),
     }
 
 
@@ -142,3 +149,19 @@ def test_layers_go_before_the_frames_of_a_removed_video_do(
     assert not [
         name for name in contents(out) if ".mask" in name or "depth" in name or "layer" in name
     ]
+
+
+def test_croissant_names_the_layers_that_a_corpus_has(tmp_path: Path) -> None:
+    write_sources(tmp_path, "a", "b")
+    out = tmp_path / "out"
+    assert main([write_corpus(tmp_path, layers_of(), fps=5), str(out)]) == 0
+    files = {
+        each["@id"]: each
+        for each in json.loads((out / "croissant.json").read_text())["distribution"]
+    }
+
+    manifest = (out / "layer.mask.json").read_bytes()
+    assert files["layer.mask.json"]["sha256"] == hashlib.sha256(manifest).hexdigest()
+    there = {str(path.relative_to(out)) for path in out.rglob("*.tar")}
+    assert fnmatch.filter(there, files["layer-mask"]["includes"]) == ["d/d-000000.mask.tar"]
+    assert fnmatch.filter(there, files["shards-d"]["includes"]) == ["d/d-000000.tar"]

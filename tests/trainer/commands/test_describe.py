@@ -364,3 +364,20 @@ def test_nodes_tell_how_much_of_the_time_is_effective(
     assert "--gpus-per-node, --mttf-hours: expected --nodes as well" in capsys.readouterr().err
     assert "a failure every 1 hours that costs 330 s" in page
     assert "with the recipe's, one in 1.67 hours: 35.3 %" in page
+
+
+def test_licences_that_a_run_would_be_refused_for_are_told(tmp_path: Path) -> None:
+    write_corpus(tmp_path, fps=5)
+    words = [f"data.corpus={tmp_path}", "data.order.open_chunks=4"]
+    recipe = RECIPES / "surgvista_tiny.yaml"
+    plain = describe_here(load(TrainConfig, recipe, words), 1)
+    assert not [each for each in plain["warnings"] if each.startswith("commercial")]
+
+    tree = describe_here(load(TrainConfig, recipe, [*words, "commercial=true"]), 1)
+    (warning,) = [each for each in tree["warnings"] if each.startswith("commercial")]
+    assert f"knee of {tmp_path}" in warning and f"cataract of {tmp_path}" in warning
+
+    stated = "commercial={required: true, stated: {knee: CC0-1.0, cataract: CC-BY-NC-4.0}}"
+    tree = describe_here(load(TrainConfig, recipe, [*words, stated]), 1)
+    (warning,) = [each for each in tree["warnings"] if each.startswith("commercial")]
+    assert "knee" not in warning and "CC-BY-NC-4.0 forbids it" in warning

@@ -63,6 +63,7 @@ def test_the_folder_says_what_a_user_must_know(saved: Saved, tmp_path: Path) -> 
         "ancestry.json",
         "config.json",
         "model.safetensors",
+        "provenance.json",
         "recipe.yaml",
     ]
 

@@ -1,9 +1,12 @@
-"""Tests and quantiles: the one door to SciPy, opened when something goes through, since not all machines have it."""
+"""Tests and quantiles: the one door to SciPy, opened for what login nodes, which lack it, can do without."""
 
+import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from surgstream.trainer.evaluation.metrics.statistic import Floats
 
@@ -67,10 +70,7 @@ def signed_rank(differences: Floats, alternative: Alternative = "two-sided") -> 
 
 
 def _exact_p(differences: Floats, alternative: Alternative) -> float:
-    from scipy.stats import rankdata
-
-    # Tied ranks are halves
-    doubled = (2 * rankdata(np.abs(differences))).astype(np.int64)
+    doubled = _doubled_ranks(np.abs(differences))
     doubled[differences == 0] = 0
     found = doubled[differences > 0].sum()
 
@@ -86,6 +86,15 @@ def _exact_p(differences: Floats, alternative: Alternative) -> float:
     return min(1.0, above if alternative == "greater" else 2 * min(above, below))
 
 
+def _doubled_ranks(values: Floats) -> npt.NDArray[np.int64]:
+    """Twice the rank of each value, from 1 on; equal ones share the mean of theirs, which may be a half."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(count)
+    first = last - count + 1
+    doubled: npt.NDArray[np.int64] = (first + last)[place]
+    return doubled
+
+
 def _approximate_p(differences: Floats, alternative: Alternative) -> float:
     from scipy.stats import wilcoxon
 
@@ -95,16 +104,14 @@ def _approximate_p(differences: Floats, alternative: Alternative) -> float:
 
 def normal_quantile(share: float) -> float:
     """The number below which a standard normal variable is with this probability; infinite for 0 and 1."""
-    from scipy.special import ndtri
-
-    return float(ndtri(share))
+    if share in (0, 1):
+        return math.inf if share else -math.inf
+    return NormalDist().inv_cdf(share)
 
 
 def normal_share(number: float) -> float:
     """The probability with which a standard normal variable is below a number."""
-    from scipy.special import ndtr
-
-    return float(ndtr(number))
+    return math.erfc(-number / math.sqrt(2)) / 2
 
 
 def t_quantile(share: float, freedom: int) -> float:

@@ -22,6 +22,8 @@ from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.errors import CheckpointError, EvaluationError
 from surgstream.trainer.labelled.clips import TaskClips
 from surgstream.trainer.labelled.pictures import truth_of_pixels
+from surgstream.trainer.provenance.keeping import keep_provenance
+from surgstream.trainer.provenance.recipes import of_probe
 from surgstream.trainer.readouts.banks.building import build_parts, clip_source, fresh_standing
 from surgstream.trainer.readouts.banks.choosing import history_from
 from surgstream.trainer.readouts.banks.parts import Parts, Standing
@@ -87,7 +89,7 @@ def train_bank(
 
     parts = replace(build_parts(recipe, task, encoder, rank_info, entries), leaks=leaks)
     standing = _restore(checkpoint, progress, parts) if checkpoint else fresh_standing(parts)
-    from_main(lambda: prepare_run_dir(recipe, rank_info, progress))
+    from_main(lambda: _prepare(recipe, task, rank_info, progress))
     if rank_info.is_main:
         configure_logging(rank_info, run_dir / LOG)
         where = f"resuming from {checkpoint}" if checkpoint else "starting"
@@ -101,6 +103,11 @@ def train_bank(
         runner = Runner(encoder, recipe.encoder, rank_info.device)
         write_encoder_cost(run_dir, measure_cost(runner, rank_info))
     return _train_and_test(parts, standing, task, order, make_guards)
+
+
+def _prepare(recipe: ProbeRecipe, task: TaskClips, rank_info: RankInfo, progress: Progress) -> None:
+    prepare_run_dir(recipe, rank_info, progress)
+    keep_provenance(recipe, progress, of_probe(recipe, task.config.dataset))
 
 
 def _train_and_test(

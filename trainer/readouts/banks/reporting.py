@@ -16,6 +16,7 @@ from surgstream.trainer.engine.metrics import (
 )
 from surgstream.trainer.errors import NonFiniteLossError
 from surgstream.trainer.readouts.banks.parts import Parts, Standing
+from surgstream.trainer.tracking.trackers import Tracking
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,8 @@ class BankReports:
         self.clock = StepClock(parts.rank_info.device)
         self._metrics: MetricsWriter | None = None
         if parts.rank_info.is_main:
-            self._metrics = MetricsWriter(parts.run_dir, step=standing.step)
+            tracking = Tracking(parts.recipe.tracking, parts.run_dir, parts.recipe)
+            self._metrics = MetricsWriter(parts.run_dir, step=standing.step, tracking=tracking)
         self._losses: list[Tensor] = []
         self._told: set[int] = set(standing.dropped)
 

@@ -1,10 +1,10 @@
-"""Wilcoxon's test against SciPy's and against all signs, one by one; quantiles against the standard library's."""
+"""Wilcoxon's test against SciPy's and against all signs, one by one; quantiles and ranks against SciPy's."""
 
 import itertools
-from statistics import NormalDist
 
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
@@ -131,8 +131,8 @@ def test_words_have_the_floor_with_every_p() -> None:
 
 
 @given(share=st.floats(0.001, 0.999))
-def test_normal_quantiles_are_the_standard_librarys(share: float) -> None:
-    assert normal_quantile(share) == pytest.approx(NormalDist().inv_cdf(share), abs=1e-9)
+def test_normal_quantiles_are_scipys(share: float) -> None:
+    assert normal_quantile(share) == pytest.approx(scipy.special.ndtri(share), rel=1e-12)
     assert normal_share(normal_quantile(share)) == pytest.approx(share)
 
 
@@ -142,3 +142,8 @@ def test_quantiles_are_those_of_printed_tables() -> None:
         [12.706, 2.776, 2.262], abs=1e-3
     )
     assert (normal_quantile(0), normal_quantile(1)) == (-np.inf, np.inf)
+
+
+@given(number=st.floats(-38, 38))
+def test_shares_below_are_scipys_in_both_tails(number: float) -> None:
+    assert normal_share(number) == pytest.approx(scipy.special.ndtr(number), rel=1e-12)

@@ -16,7 +16,7 @@ from surgstream.configs.loading import build
 from surgstream.shards.corpus.file import CorpusConfig
 from surgstream.shards.corpus.sources import find_sources
 from surgstream.shards.errors import StorageError
-from surgstream.shards.storage.globs import Names, find, split_glob, walk
+from surgstream.shards.globs import Names, find, split_glob, walk
 from surgstream.shards.storage.stores import Stores, open_storage
 from tests.helpers.s3 import s3_bucket
 

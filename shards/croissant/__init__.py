@@ -1,0 +1,1 @@
+"""`croissant.json`, which describes a packed corpus to catalogues."""
