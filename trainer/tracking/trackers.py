@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -125,6 +126,8 @@ class Tracking:
 
 
 def _wandb(start: _Start) -> Tracker:
+    # Its errors and timings would go to its makers, from offline runs as well.
+    os.environ["WANDB_ERROR_REPORTING"] = "false"
     import wandb
 
     # Left alone, it would send the node's name, the user, the command line, git's remote and the list of packages.
@@ -158,6 +161,8 @@ def _wandb(start: _Start) -> Tracker:
 
 def _trackio(start: _Start) -> Tracker:
     if not start.config.online:
+        if "trackio" in sys.modules:
+            raise RuntimeError("it is in use already, and would not keep this run's record here")
         # It reads these when it is imported, and a Space that is named there would have the numbers.
         for name in ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL", "TRACKIO_BUCKET_ID"):
             os.environ.pop(name, None)
@@ -183,6 +188,8 @@ class _MlflowRun:
     """A run in MLflow, by its client alone: the functions for scripts add the user and the command line."""
 
     def __init__(self, start: _Start) -> None:
+        # What is used of it would go to its makers, from any kind of run.
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
         from mlflow import MlflowClient
 
         folder = start.folder.resolve() / "mlflow"

@@ -28,6 +28,12 @@ import torch
 
 socket.gethostname = lambda: {HOST!r}
 
+def looked_up(host, *_, **__):
+    print("failed to stay offline: looked for", host, file=sys.stderr, flush=True)
+    raise OSError("no network here")
+
+socket.getaddrinfo = looked_up
+
 from surgstream.trainer.tracking.config import TrackingConfig
 from surgstream.trainer.tracking.trackers import Tracking
 
@@ -41,14 +47,17 @@ tracking.finish()
 """
 
 
+TESTED = ("PYTEST_CURRENT_TEST", "CI", "GITHUB_ACTIONS")
+
+
 def start(tracker: str, run_dir: Path, *steps: int) -> None:
     """Report some steps in a process of its own, as a start of a run does."""
     # What would send numbers away, were it heeded.
     elsewhere = {"TRACKIO_SPACE_ID": "somebody/space", "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    # Trackers tell their makers less where they find themselves tested.
+    usual = {key: value for key, value in os.environ.items() if key not in TESTED}
     words = [sys.executable, "-c", START, tracker, str(run_dir), *map(str, steps)]
-    done = subprocess.run(
-        words, env=os.environ | elsewhere, capture_output=True, text=True, timeout=100
-    )
+    done = subprocess.run(words, env=usual | elsewhere, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0 and "failed" not in done.stderr, done.stderr
 
 
@@ -181,6 +190,16 @@ def test_a_tracker_that_fails_later_is_left_out_from_then_on(
 
     assert calls == [10, 20]
     assert len(caplog.records) == 1 and caplog.records[0].levelno == logging.WARNING
+
+
+def test_trackio_in_use_already_is_not_given_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has read by then where its records go."""
+    started: list[dict[str, Any]] = []
+    monkeypatch.setitem(sys.modules, "trackio", fake(init=lambda **words: started.append(words)))
+    Tracking(TrackingConfig(tracker="trackio"), tmp_path, TrackingConfig())
+    assert not started and "in use already" in caplog.text
 
 
 def test_a_package_that_is_missing_is_said_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
