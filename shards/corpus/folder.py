@@ -84,13 +84,17 @@ def describe_folder(folder: str, options: Sequence[str], *, hold_out: int) -> di
 def _in_tars(place: str, files: Iterable[str], stores: Stores) -> Iterator[str]:
     """The names of the videos in the tars of a folder, which lead through those of the tars."""
     for tar in files:
-        if tar.endswith(TAR):
+        # Other machines leave hidden files beside those that they copy, `._0.tar` of `0.tar`.
+        if tar.endswith(TAR) and not _is_hidden(tar):
             for name in walk(stores[f"{place}/{tar}"].tree()):
                 if _is_video(f"{tar}/{name}"):
                     yield f"{tar}/{name}"
 
 
 def _is_video(name: str) -> bool:
-    path = PurePosixPath(name)
-    hidden = any(part.startswith(".") for part in path.parts)
-    return not hidden and path.suffix.lower().removeprefix(".") in SUFFIXES
+    suffix = PurePosixPath(name).suffix
+    return not _is_hidden(name) and suffix.lower().removeprefix(".") in SUFFIXES
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in PurePosixPath(name).parts)

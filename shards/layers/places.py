@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from surgstream.shards.format.checksummed import digest
-from surgstream.shards.storage.stores import Stores
+from surgstream.shards.storage.stores import TAR, Stores
 from surgstream.shards.video.folders import SUFFIXES
 
 
@@ -64,7 +64,8 @@ def _place(location: str, stores: Stores) -> LayerPlace | None:
 
     if glob.has_magic(path.name):
         folder = location.rpartition("/")[0]
-        storage, name = stores.locate(folder)
+        # The images of a tar need no folder in it.
+        storage, name = (stores[folder], "") if folder.endswith(TAR) else stores.locate(folder)
         return _folder(storage.uri, storage.sizes(name), name, path.name)
     return None
 
@@ -74,7 +75,7 @@ def _folder(uri: str, sizes: Mapping[str, int], folder: str, pattern: str) -> La
     chosen = {}
     for name, size in sizes.items():
         path = PurePosixPath(name)
-        if str(path.parent) == folder and fnmatchcase(path.name, pattern):
+        if str(path.parent) == (folder or ".") and fnmatchcase(path.name, pattern):
             chosen[name] = size
 
     if not chosen:

@@ -74,8 +74,13 @@ class Stores(dict[str, Storage]):
             StorageError: A store fails.
         """
         tar, name = split_tar(location)
-        if name:
-            return self[tar], name
+        while name:
+            storage = self[tar]
+            if isinstance(storage, TarStorage):
+                return storage, name
+            # A folder that is called so, below which there may be a tar.
+            tar, name = split_tar(location, behind=tar)
+
         if is_address(location):
             bucket, key = bucket_and_key(location)
             return self[bucket], key
@@ -83,19 +88,23 @@ class Stores(dict[str, Storage]):
 
     def _tar(self, uri: str) -> Storage | None:
         """The tar at an address; None where there is none, but a folder perhaps."""
-        if not uri.endswith(TAR):
+        if not uri.endswith(TAR) or uri == bucket_and_key(uri)[0]:
             return None
         outer, name = self.locate(uri)
         there = outer.size(name) is not None if is_address(uri) else os.path.isfile(uri)
         return TarStorage(outer, name) if there else None
 
 
-def split_tar(location: str) -> tuple[str, str]:
+def split_tar(location: str, behind: str = "") -> tuple[str, str]:
     """Split a path, or a glob, behind its first step that ends in `.tar`, if there are steps below it.
+
+    Args:
+        location: The path.
+        behind: What it begins with, and what is not looked at.
 
     Returns:
         What leads to the tar, and the rest; the whole and nothing where it does not lead into a tar.
     """
-    tar, found, rest = location.partition(f"{TAR}/")
+    tar, found, rest = location[len(behind) :].partition(f"{TAR}/")
     name = rest.strip("/")
-    return (tar + TAR, name) if found and name else (location, "")
+    return (behind + tar + TAR, name) if found and name else (location, "")

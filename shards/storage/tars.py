@@ -1,10 +1,12 @@
 """Tars as stores of their members, which are read where they lie."""
 
 import io
+import logging
+import posixpath
 import tarfile
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple, Never
@@ -13,8 +15,13 @@ from surgstream.shards.errors import StorageError
 from surgstream.shards.globs import Names
 from surgstream.shards.storage.base import RangeReader, Storage, check_size, read_range, safe_name
 
+log = logging.getLogger(__name__)
+
 _HEADER_BYTES = 4096
 """Bytes that are fetched at a time: a header, with the records that long names take before it."""
+
+_MAX_HEADER_BYTES = 2**20
+"""The most that a header takes with its records; what says more of itself is damaged."""
 
 
 class Member(NamedTuple):
@@ -34,6 +41,25 @@ class _Tar:
     outer: Storage = field(compare=False, repr=False)
 
 
+class _HeaderReader(io.BufferedReader):
+    """The headers of a tar, of which no single one may be long, whatever it says: memory and time have an end."""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        super().__init__(raw, _HEADER_BYTES)
+        self._left = _MAX_HEADER_BYTES
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read a piece of a header."""
+        if size is None or not 0 <= size <= self._left:
+            raise tarfile.ReadError(f"a header of more than {_MAX_HEADER_BYTES} bytes")
+        self._left -= size
+        return super().read(size)
+
+    def begin(self) -> None:
+        """Begin with another header."""
+        self._left = _MAX_HEADER_BYTES
+
+
 @lru_cache(maxsize=256)
 def _members_of(tar: _Tar) -> Mapping[str, Member]:
     """Read the headers of a tar, one request for each member. Each process reads a tar once.
@@ -45,25 +71,51 @@ def _members_of(tar: _Tar) -> Mapping[str, Member]:
     Raises:
         StorageError: It is no uncompressed tar, it is cut short, or the store fails.
     """
+    where = f"{tar.uri}: {tar.name}"
     found = {}
-    reader = io.BufferedReader(RangeReader(tar.outer, tar.name), _HEADER_BYTES)
+    num_sparse = 0
     try:
-        with tarfile.open(fileobj=reader, mode="r:") as opened:
-            for member in opened:
-                if member.isreg() and not member.issparse():
-                    path = safe_name(f"{tar.uri}/{tar.name}", member.name.removeprefix("./"))
-                    found[path] = Member(member.offset_data, member.size)
+        for member in _headers(tar):
+            if member.issparse():
+                num_sparse += 1
+            elif member.isreg():
+                path = safe_name(f"{tar.uri}/{tar.name}", posixpath.normpath(member.name))
+                found[path] = Member(member.offset_data, member.size)
 
-            # To the library, anything that is no header is the end of a tar.
-            reader.seek(opened.offset)
-            if reader.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise tarfile.ReadError(f"no header and no end at byte {opened.offset}")
-    except tarfile.TarError as error:
+    # The library tells of damage in many ways.
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
         raise StorageError(
-            f"{tar.uri}: {tar.name}: expected an uncompressed tar, got: {error}; "
-            "write it again, or leave it out"
+            f"{where}: expected an uncompressed tar, got: {error}; write it again, or leave it out"
         ) from None
+
+    if num_sparse:
+        log.warning(
+            "%s: leaves out %d files that are stored with holes; write the tar again without --sparse",
+            where,
+            num_sparse,
+        )
     return found
+
+
+def _headers(tar: _Tar) -> Iterator[tarfile.TarInfo]:
+    """The headers of a tar's members, up to its end.
+
+    Raises:
+        TarError: One is damaged, or there is no end. The library raises other errors as well.
+    """
+    reader = _HeaderReader(RangeReader(tar.outer, tar.name))
+    with tarfile.open(fileobj=reader, mode="r:") as opened:
+        for member in opened:
+            # To the library, a negative size leads back, and so round and round.
+            if member.size < 0 or opened.offset < member.offset_data:
+                raise tarfile.ReadError(f"a negative size at byte {member.offset}")
+            yield member
+            reader.begin()
+
+        # To the library, anything that is no header is the end of a tar.
+        reader.seek(opened.offset)
+        if reader.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError(f"no header and no end at byte {opened.offset}")
 
 
 class TarStorage:

@@ -2,7 +2,8 @@
 
 import atexit
 from collections.abc import Iterator, Mapping
-from typing import Any, cast, get_args
+from dataclasses import dataclass
+from typing import Annotated, Any, cast, get_args
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build
+from surgstream.configs.ranges import Range
 from surgstream.shards.order.sequence import Order, check_batch
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.trainer.data.config import AugmentConfig, DataConfig, View
@@ -19,6 +21,18 @@ from surgstream.trainer.distributed import RankInfo
 
 Batch = dict[str, Any]
 """See `Clips`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Numbers:
+    """See `Corpus.clips`."""
+
+    num_frames: Annotated[int, Range(1, 4096)]
+    image_size: Annotated[int, Range(1, 2**14)]
+    batch_size: Annotated[int, Range(1, 2**16)]
+    seed: Annotated[int, Range(0, 2**62)]
+    rank: Annotated[int, Range(0, 2**20)]
+    world_size: Annotated[int, Range(1, 2**20)]
 
 
 class Clips(IterableDataset[Batch]):
@@ -48,6 +62,16 @@ class Clips(IterableDataset[Batch]):
         world_size: int,
     ) -> None:
         super().__init__()
+        numbers = {
+            "num_frames": num_frames,
+            "image_size": image_size,
+            "batch_size": batch_size,
+            "seed": seed,
+            "rank": rank,
+            "world_size": world_size,
+        }
+        build(_Numbers, numbers, where="clips")
+
         augment = data.get("augment")
         view = cast(View, augment) if augment in get_args(View) else None
         settings = {key: value for key, value in data.items() if not (view and key == "augment")}

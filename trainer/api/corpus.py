@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from surgstream.configs.errors import ConfigError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def open_corpus(
-    uri: str, *, fps: float | None = None, datasets: Sequence[str] | None = None
+    uri: str | PathLike[str], *, fps: float | None = None, datasets: Sequence[str] | None = None
 ) -> "Corpus":
     """Open a packed corpus.
 
@@ -40,7 +41,7 @@ def open_corpus(
         Corpus('s3://bucket/corpus', 3 datasets, 120 videos, 88.20 hours)
         >>> corpus.frame("cholec80", "video01", 250)  # shown by notebooks
     """
-    storage = open_storage(uri)
+    storage = open_storage(fspath(uri))
     table = FrameTable.open(storage, fps=fps, datasets=None if datasets is None else (*datasets,))
     return Corpus(storage, table, fps)
 

@@ -5,13 +5,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
-from typing import Any
+from os import PathLike, fspath
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build
+from surgstream.configs.ranges import Range
 from surgstream.shards.corpus.file import PackConfig
 from surgstream.shards.screening.borders import find_border
 from surgstream.shards.screening.screener import FrameEvidence
@@ -43,7 +45,17 @@ class VideoFeatures:
     vectors: npt.NDArray[np.float32]
 
 
-def load_encoder(weights: str, *, seed: int = 0, **settings: Any) -> FrozenEncoder:
+@dataclass(frozen=True, kw_only=True)
+class _Numbers:
+    """See `features`."""
+
+    every_seconds: Annotated[float, Range(1e-3, 1e6)]
+    seconds_apart: Annotated[float, Range(1e-3, 1e6)] | None
+    short_side: Annotated[int, Range(16, 2**14)]
+    batch_size: Annotated[int, Range(1, 2**16)]
+
+
+def load_encoder(weights: str | PathLike[str], *, seed: int = 0, **settings: Any) -> FrozenEncoder:
     """Read a frozen encoder of any family: in evaluation mode, without gradients, on the CPU.
 
     Args:
@@ -61,12 +73,12 @@ def load_encoder(weights: str, *, seed: int = 0, **settings: Any) -> FrozenEncod
         >>> encoder.tokens(clips).shape  # of (B, 3, T, H, W)
         torch.Size([8, 1568, 768])
     """
-    return load_frozen(weights, build(FrozenConfig, settings, where="encoder"), seed)
+    return load_frozen(fspath(weights), build(FrozenConfig, settings, where="encoder"), seed)
 
 
 def features(
     encoder: FrozenEncoder,
-    video: str,
+    video: str | PathLike[str],
     *,
     every_seconds: float = 1.0,
     seconds_apart: float | None = None,
@@ -87,7 +99,8 @@ def features(
         batch_size: Clips that are encoded at once.
 
     Raises:
-        ConfigError: The encoder does not tell the time between its frames, or moments lie between frames.
+        ConfigError: A number is out of its range, the encoder does not tell the time between its frames, or moments lie
+            between frames.
         VideoError: It is no video.
 
     Example:
@@ -96,6 +109,14 @@ def features(
         >>> found.vectors.shape
         (3600, 768)
     """
+    numbers = {
+        "every_seconds": every_seconds,
+        "seconds_apart": seconds_apart,
+        "short_side": short_side,
+        "batch_size": batch_size,
+    }
+    build(_Numbers, numbers, where="features")
+
     apart = seconds_apart or _seconds_apart(encoder)
     fps = Fraction(1 / apart).limit_denominator(1000)
     every = every_seconds * float(fps)
@@ -104,7 +125,7 @@ def features(
             f"every_seconds: expected a multiple of {apart:g} s, the time between frames, got {every_seconds:g}"
         )
 
-    frames = _packed_frames(video, fps, short_side)
+    frames = _packed_frames(fspath(video), fps, short_side)
     encode = _Encoding(encoder, batch_size)
     clips = _clips(frames, encoder.num_frames, round(every))
     seconds: list[float] = []

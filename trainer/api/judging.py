@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from os import PathLike, fspath
 from pathlib import Path
 
 from surgstream.configs.errors import ConfigError
@@ -44,7 +45,7 @@ class Evaluation:
         """The table, in Markdown."""
         return self._judged.table
 
-    def save(self, path: str) -> None:
+    def save(self, path: str | PathLike[str]) -> None:
         """Write the page, one HTML file that needs no other."""
         Path(path).write_text(self._judged.page, encoding="utf-8")
 
@@ -65,11 +66,11 @@ class Evaluation:
 
 
 def evaluate(
-    task: str,
-    predictions: Mapping[str, str],
+    task: str | PathLike[str],
+    predictions: Mapping[str, str | PathLike[str]],
     *,
-    labels: str | None = None,
-    corpus: str | None = None,
+    labels: str | PathLike[str] | None = None,
+    corpus: str | PathLike[str] | None = None,
     compare: bool = False,
 ) -> Evaluation:
     """Score predictions of a task's test videos.
@@ -93,4 +94,11 @@ def evaluate(
     if not labels and not corpus:
         raise ConfigError("evaluate: expected labels or a corpus, got neither")
     files = [(name, [Path(path)]) for name, path in predictions.items()]
-    return Evaluation(judge_files(task, files, labels=labels, corpus=corpus, compare=compare))
+    judged = judge_files(
+        fspath(task),
+        files,
+        labels=fspath(labels) if labels else None,
+        corpus=fspath(corpus) if corpus else None,
+        compare=compare,
+    )
+    return Evaluation(judged)

@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from surgstream.configs.files import write_atomically
+from surgstream.shards.storage.base import without_secrets
 from surgstream.trainer.tracking.config import TrackingConfig
 from surgstream.trainer.tracking.shown import Shown, shown
 
@@ -120,11 +122,14 @@ class Tracking:
                 "%s failed: %s: %s; the run goes on without it, and metrics.jsonl has all numbers",
                 self._name,
                 type(error).__name__,
-                error,
+                # A server's address may have a password in it.
+                without_secrets(str(error)),
             )
 
 
 def _wandb(start: _Start) -> Tracker:
+    # Its errors and timings would go to its makers, from offline runs as well.
+    os.environ["WANDB_ERROR_REPORTING"] = "false"
     import wandb
 
     # Left alone, it would send the node's name, the user, the command line, git's remote and the list of packages.
@@ -158,6 +163,8 @@ def _wandb(start: _Start) -> Tracker:
 
 def _trackio(start: _Start) -> Tracker:
     if not start.config.online:
+        if "trackio" in sys.modules:
+            raise RuntimeError("it is in use already, and would not keep this run's record here")
         # It reads these when it is imported, and a Space that is named there would have the numbers.
         for name in ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL", "TRACKIO_BUCKET_ID"):
             os.environ.pop(name, None)
@@ -183,10 +190,16 @@ class _MlflowRun:
     """A run in MLflow, by its client alone: the functions for scripts add the user and the command line."""
 
     def __init__(self, start: _Start) -> None:
+        # What is used of it would go to its makers, from any kind of run.
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
         from mlflow import MlflowClient
 
         folder = start.folder.resolve() / "mlflow"
-        if not start.config.online:
+        if start.config.online:
+            # All ranks wait with it, and its own patience is twenty minutes.
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        else:
             # A file for each curve: its database would need locks, which shared file systems often lack.
             os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
         self._client = MlflowClient(None if start.config.online else folder.as_uri())

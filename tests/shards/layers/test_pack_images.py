@@ -1,5 +1,6 @@
 """Layers that are folders of images, beside videos and beside images: which picture is of which frame."""
 
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,23 @@ def test_images_of_a_folder_of_images(tmp_path: Path) -> None:
     depth = pictures_in(tmp_path / "out", "depth")
     assert [key[2] for key, picture in depth.items() if picture is not None] == [0, 1, 4]
     assert (depth["d", "a", 4] == distances(7).astype(int) * 10).all()
+
+
+def test_images_in_a_tar_for_each_video(tmp_path: Path) -> None:
+    """They may lie in no folder there. A video may have none, and a folder may be called as a tar."""
+    for video in "abc":
+        make_video(tmp_path / "videos" / f"{video}.mp4", 10)
+    write_images(tmp_path / "masks" / "a", range(10))
+    with tarfile.open(tmp_path / "masks" / "a.tar", "w") as tar:
+        for image in sorted((tmp_path / "masks" / "a").iterdir()):
+            tar.add(image, image.name)
+    write_images(tmp_path / "masks" / "b.tar", range(10))
+
+    dataset = {**MASKS, "layers": {"mask": "masks/{video}.tar/*.png"}}
+    assert main([write_corpus(tmp_path, dataset, fps=5), str(tmp_path / "out")]) == 0
+    found = pictures_in(tmp_path / "out", "mask")
+    assert {key[1] for key, picture in found.items() if picture is not None} == {"a", "b"}
+    assert all((found["d", "a", frame] == found["d", "b", frame]).all() for frame in (0, 1))
 
 
 def test_c3vd_has_everything_in_one_folder(tmp_path: Path) -> None:

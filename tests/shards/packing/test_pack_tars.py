@@ -87,6 +87,33 @@ def test_ids_may_have_the_name_of_the_tar(downloaded: Path, tmp_path: Path) -> N
     assert [id.partition("--")[0] for id in ids] == ["00000_tar_0", "00001_tar_0"]
 
 
+def test_a_folder_may_be_called_as_a_tar(downloaded: Path, tmp_path: Path) -> None:
+    """It has tars or videos as any other, and a video that is missing is in quarantine, as elsewhere."""
+    (tmp_path / "odd.tar").mkdir()
+    (tmp_path / "odd.tar" / "tars").symlink_to(downloaded / "tars")
+    (tmp_path / "odd.tar" / "b.mp4").symlink_to(downloaded / "videos" / "b.mp4")
+
+    videos = ["odd.tar/*/00001.tar/*.mp4", "odd.tar/b.mp4", "odd.tar/none.mp4"]
+    corpus = write_corpus(tmp_path, VIDEOS | {"videos": videos}, **OPTIONS)
+    assert main([corpus, str(tmp_path / "out")]) == 0
+    ids = [video.id for shard in load(tmp_path / "out").shards for video in shard.videos]
+    assert sorted(ids) == ["b", "c"]
+    (line,) = (tmp_path / "out" / "quarantine.jsonl").read_text().splitlines()
+    assert json.loads(line)["video"] == "none"
+
+    assert main([str(tmp_path / "odd.tar" / "tars"), str(tmp_path / "own"), "fps=25"]) == 0
+    assert len([video for shard in load(tmp_path / "own").shards for video in shard.videos]) == 3
+
+
+def test_what_other_machines_leave_beside_tars_is_not_read(
+    downloaded: Path, tmp_path: Path
+) -> None:
+    """A Mac writes `._NAME` beside each file that it copies to a disk that is not its own."""
+    (tmp_path / "00001.tar").symlink_to(downloaded / "tars" / "00001.tar")
+    (tmp_path / "._00001.tar").write_bytes(b"\0\5\x16\7")
+    assert main([str(tmp_path), str(tmp_path / "out"), "fps=25"]) == 0
+
+
 def test_a_damaged_video_in_a_tar_is_in_quarantine(downloaded: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     with tarfile.open(tmp_path / "0.tar", "w") as file:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,6 +89,19 @@ def test_a_folder_may_be_called_so(place: str) -> None:
     assert storage.read(name) == b"first"
 
 
+def test_a_folder_that_is_called_so_may_have_tars(place: str) -> None:
+    open_storage(place).write("odd.tar/deep.tar/0.tar", tar_of({"a.mp4": b"first"}))
+    storage, name = Stores().locate(f"{place}/odd.tar/deep.tar/0.tar/a.mp4")
+    assert storage.read(name) == b"first"
+
+
+def test_a_bucket_may_be_called_so() -> None:
+    with s3_bucket("bucket.tar") as bucket:
+        open_storage(bucket).write("a.mp4", b"first")
+        storage, name = Stores().locate(f"{bucket}/a.mp4")
+        assert storage.read(name) == b"first"
+
+
 def test_only_what_is_read_is_fetched(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     outer = open_storage(place)
     outer.write("0.tar", tar_of({f"{number}.mp4": bytes(300_000) for number in range(9)}))
@@ -170,6 +184,54 @@ def test_what_is_no_whole_tar_is_one_sentence(damage: str, tmp_path: Path) -> No
         Stores()[str(tmp_path / "0.tar")].sizes()
 
 
+def header(size: int, kind: int) -> bytes:
+    """A header that says so of the size behind it, which a writer would refuse to write."""
+    whole = bytearray(tarfile.TarInfo("a.mp4").tobuf(tarfile.GNU_FORMAT))
+    whole[124:136] = (size % 2**88 | (0xFF if size < 0 else 0x80) << 88).to_bytes(12, "big")
+    whole[156] = kind
+    whole[148:156] = b" " * 8
+    whole[148:156] = b"%06o\0 " % sum(whole)
+    return bytes(whole)
+
+
+@pytest.mark.parametrize(
+    ("size", "kind"),
+    [*itertools.product([-1024, -512, 2**40, 2**63, 2**80], b"0xgLKS"), (-1, ord("0"))],
+)
+def test_no_size_leads_round_in_circles_or_fills_the_memory(
+    size: int, kind: int, tmp_path: Path
+) -> None:
+    first = tar_of({"first.mp4": bytes(700)})[:1536]
+    (tmp_path / "0.tar").write_bytes(first + header(size, kind) + bytes(10_240))
+    with pytest.raises(StorageError, match=r"0\.tar: expected an uncompressed tar"):
+        Stores()[str(tmp_path / "0.tar")].sizes()
+
+
+@pytest.mark.parametrize("kind", b"xL")
+def test_headers_of_headers_have_an_end(kind: int, tmp_path: Path) -> None:
+    (tmp_path / "0.tar").write_bytes(header(0, kind) * 100_000)
+    with pytest.raises(StorageError, match=r"0\.tar: expected an uncompressed tar"):
+        Stores()[str(tmp_path / "0.tar")].sizes()
+
+
+def test_names_are_those_that_unpacking_would_give(tmp_path: Path) -> None:
+    (tmp_path / "0.tar").write_bytes(tar_of({"././a.mp4": b"a", "x//b.mp4": b"b", "x/./c": b"c"}))
+    assert list(Stores()[str(tmp_path / "0.tar")].sizes()) == ["a.mp4", "x/b.mp4", "x/c"]
+
+
+def test_files_with_holes_are_left_out_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    member = tarfile.TarInfo("a.mp4")
+    member.pax_headers = {"GNU.sparse.size": "5", "GNU.sparse.map": "0,5"}
+    member.size = 5
+    with tarfile.open(tmp_path / "0.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(member, io.BytesIO(b"12345"))
+        tar.addfile(tarfile.TarInfo("b.mp4"))
+    assert Stores()[str(tmp_path / "0.tar")].sizes() == {"b.mp4": 0}
+    assert "0.tar: leaves out 1 files that are stored with holes" in caplog.text
+
+
 @in_one_folder
 @given(data=st.data())
 def test_any_bytes_are_members_or_a_storage_error(data: st.DataObject, tmp_path: Path) -> None:
@@ -206,3 +268,9 @@ def test_a_tar_is_not_written_to(tmp_path: Path) -> None:
 )
 def test_where_a_location_enters_a_tar(location: str, parts: tuple[str, str]) -> None:
     assert split_tar(location) == parts
+
+
+def test_a_second_step_may_be_the_tar() -> None:
+    second = split_tar("a/0.tar/1.tar/b.mp4", behind="a/0.tar")
+    assert second == ("a/0.tar/1.tar", "b.mp4")
+    assert split_tar("a/0.tar/1.tar/b.mp4", behind=second[0]) == ("a/0.tar/1.tar/b.mp4", "")

@@ -153,6 +153,10 @@ def test_workers_of_a_loader_are_refused(shards: Path) -> None:
         ({"rank": 2, "world_size": 2}, "expected a rank below 2, got 2"),
         ({"strid": 2}, "strid"),
         ({"augment": "square"}, "augment"),
+        ({"num_frames": 0}, "num_frames: expected 1 to 4096, got 0"),
+        ({"image_size": 64.0}, "image_size"),
+        ({"batch_size": -1}, "batch_size"),
+        ({"world_size": 0}, "world_size"),
     ],
 )
 def test_wrong_settings_are_told(shards: Path, changes: dict[str, Any], said: str) -> None:

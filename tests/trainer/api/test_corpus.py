@@ -35,7 +35,7 @@ def test_it_tells_what_is_in_it(shards: Path) -> None:
     assert corpus.videos("knee") == [f"v{i}" for i in range(8)]
     assert "2 datasets, 9 videos, 0.0" in repr(corpus)
 
-    alone = surgstream.open_corpus(str(shards), datasets=["other"])
+    alone = surgstream.open_corpus(shards, datasets=["other"])
     assert [dataset.name for dataset in alone.datasets] == ["other"]
 
 

@@ -1,6 +1,7 @@
 """Features of a video file are those of the packed video."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import surgstream
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build
 from surgstream.trainer.distributed import RankInfo
+from surgstream.trainer.errors import ModelError
 from surgstream.trainer.features.config import FeaturesRecipe
 from surgstream.trainer.features.extraction import extract_features
 from surgstream.trainer.features.opening import open_extraction
@@ -57,6 +59,19 @@ def test_a_batch_decides_nothing(video: Path) -> None:
         for size in (1, 3)
     )
     assert np.array_equal(one.vectors, two.vectors) and len(one.vectors) == 5
+
+
+@pytest.mark.parametrize("number", ["every_seconds", "seconds_apart", "short_side", "batch_size"])
+def test_numbers_out_of_range_are_refused(video: Path, number: str) -> None:
+    numbers: dict[str, Any] = {"seconds_apart": 0.2, number: 0}
+    with pytest.raises(ConfigError, match=rf"{number}: expected .* got 0"):
+        surgstream.features(GreyEncoder(), str(video), **numbers)
+
+
+def test_paths_are_taken_as_python_has_them(video: Path) -> None:
+    assert len(surgstream.features(GreyEncoder(), video, seconds_apart=0.2).seconds) == 5
+    with pytest.raises(ModelError, match="got /no/weights, which does not exist"):
+        surgstream.load_encoder(Path("/no/weights"))
 
 
 def test_moments_between_frames_are_refused(video: Path) -> None:

@@ -43,9 +43,7 @@ def test_it_says_what_the_command_says(folder: Path, capsys: pytest.CaptureFixtu
 
 def test_a_notebook_shows_the_page_in_a_frame(folder: Path) -> None:
     found = surgstream.evaluate(
-        str(folder / "phases.yaml"),
-        {"ours": str(folder / "ours.csv")},
-        labels=str(folder / "labels"),
+        folder / "phases.yaml", {"ours": folder / "ours.csv"}, labels=folder / "labels"
     )
     html = found._repr_html_()
     assert html.startswith("<iframe srcdoc=") and html.count('"') == 6 + 2

@@ -4,9 +4,11 @@ import getpass
 import json
 import logging
 import os
+import socketserver
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +30,12 @@ import torch
 
 socket.gethostname = lambda: {HOST!r}
 
+def looked_up(host, *_, **__):
+    print("failed to stay offline: looked for", host, file=sys.stderr, flush=True)
+    raise OSError("no network here")
+
+socket.getaddrinfo = looked_up
+
 from surgstream.trainer.tracking.config import TrackingConfig
 from surgstream.trainer.tracking.trackers import Tracking
 
@@ -41,14 +49,17 @@ tracking.finish()
 """
 
 
+TESTED = ("PYTEST_CURRENT_TEST", "CI", "GITHUB_ACTIONS")
+
+
 def start(tracker: str, run_dir: Path, *steps: int) -> None:
     """Report some steps in a process of its own, as a start of a run does."""
     # What would send numbers away, were it heeded.
     elsewhere = {"TRACKIO_SPACE_ID": "somebody/space", "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    # Trackers tell their makers less where they find themselves tested.
+    usual = {key: value for key, value in os.environ.items() if key not in TESTED}
     words = [sys.executable, "-c", START, tracker, str(run_dir), *map(str, steps)]
-    done = subprocess.run(
-        words, env=os.environ | elsewhere, capture_output=True, text=True, timeout=100
-    )
+    done = subprocess.run(words, env=usual | elsewhere, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0 and "failed" not in done.stderr, done.stderr
 
 
@@ -148,7 +159,7 @@ def test_a_tracker_that_does_not_start_is_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def init(**_: Any) -> None:
-        raise TimeoutError("no answer from the service")
+        raise TimeoutError("no answer from http://me:password@service")
 
     monkeypatch.setitem(sys.modules, "wandb", fake(init=init))
     tracking = Tracking(TrackingConfig(tracker="wandb"), tmp_path, TrackingConfig())
@@ -157,7 +168,7 @@ def test_a_tracker_that_does_not_start_is_told_once(
 
     (message,) = caplog.messages
     assert message == (
-        "wandb failed: TimeoutError: no answer from the service; "
+        "wandb failed: TimeoutError: no answer from http://...@service; "
         "the run goes on without it, and metrics.jsonl has all numbers"
     )
 
@@ -181,6 +192,47 @@ def test_a_tracker_that_fails_later_is_left_out_from_then_on(
 
     assert calls == [10, 20]
     assert len(caplog.records) == 1 and caplog.records[0].levelno == logging.WARNING
+
+
+@pytest.mark.slow
+def test_a_server_of_mlflow_that_does_not_answer_is_soon_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("mlflow")
+    asked = []
+
+    class Hangs(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            # It hangs up, and does not answer.
+            asked.append(self.client_address)
+
+    for name in ("TIMEOUT", "MAX_RETRIES"):
+        # So that what is set here is undone.
+        monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", "")
+        monkeypatch.delenv(f"MLFLOW_HTTP_REQUEST_{name}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Hangs) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_address[1]}")
+        config = TrackingConfig(tracker="mlflow", online=True)
+        Tracking(config, tmp_path, config).log({"loss/total": 1.0}, 10)
+        server.shutdown()
+
+    assert len(asked) == 3, "once, and twice again"
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "10"
+    assert "mlflow failed" in caplog.text
+
+
+def test_trackio_in_use_already_is_not_given_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has read by then where its records go."""
+    started: list[dict[str, Any]] = []
+    monkeypatch.setitem(sys.modules, "trackio", fake(init=lambda **words: started.append(words)))
+    Tracking(TrackingConfig(tracker="trackio"), tmp_path, TrackingConfig())
+    assert not started and "in use already" in caplog.text
 
 
 def test_a_package_that_is_missing_is_said_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
