@@ -61,7 +61,7 @@ MAY_IMPORT = {
     "trainer.errors": (),
     "trainer.runs": ("trainer.errors", "trainer.runs", "shards.errors", "shards.storage"),
     "trainer.batch": (),
-    "trainer.tracking": ("trainer.tracking",),
+    "trainer.tracking": ("trainer.tracking", "shards.storage.base"),
     "trainer.host": ("trainer.errors", "trainer.host"),
     "trainer.distributed": ("trainer.errors",),
     "trainer.health": ("trainer.health", "trainer.host.names"),

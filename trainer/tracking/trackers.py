@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from surgstream.configs.files import write_atomically
+from surgstream.shards.storage.base import without_secrets
 from surgstream.trainer.tracking.config import TrackingConfig
 from surgstream.trainer.tracking.shown import Shown, shown
 
@@ -121,7 +122,8 @@ class Tracking:
                 "%s failed: %s: %s; the run goes on without it, and metrics.jsonl has all numbers",
                 self._name,
                 type(error).__name__,
-                error,
+                # A server's address may have a password in it.
+                without_secrets(str(error)),
             )
 
 
@@ -193,7 +195,11 @@ class _MlflowRun:
         from mlflow import MlflowClient
 
         folder = start.folder.resolve() / "mlflow"
-        if not start.config.online:
+        if start.config.online:
+            # All ranks wait with it, and its own patience is twenty minutes.
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        else:
             # A file for each curve: its database would need locks, which shared file systems often lack.
             os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
         self._client = MlflowClient(None if start.config.online else folder.as_uri())

@@ -4,9 +4,11 @@ import getpass
 import json
 import logging
 import os
+import socketserver
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -157,7 +159,7 @@ def test_a_tracker_that_does_not_start_is_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def init(**_: Any) -> None:
-        raise TimeoutError("no answer from the service")
+        raise TimeoutError("no answer from http://me:password@service")
 
     monkeypatch.setitem(sys.modules, "wandb", fake(init=init))
     tracking = Tracking(TrackingConfig(tracker="wandb"), tmp_path, TrackingConfig())
@@ -166,7 +168,7 @@ def test_a_tracker_that_does_not_start_is_told_once(
 
     (message,) = caplog.messages
     assert message == (
-        "wandb failed: TimeoutError: no answer from the service; "
+        "wandb failed: TimeoutError: no answer from http://...@service; "
         "the run goes on without it, and metrics.jsonl has all numbers"
     )
 
@@ -190,6 +192,37 @@ def test_a_tracker_that_fails_later_is_left_out_from_then_on(
 
     assert calls == [10, 20]
     assert len(caplog.records) == 1 and caplog.records[0].levelno == logging.WARNING
+
+
+@pytest.mark.slow
+def test_a_server_of_mlflow_that_does_not_answer_is_soon_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("mlflow")
+    asked = []
+
+    class Hangs(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            # It hangs up, and does not answer.
+            asked.append(self.client_address)
+
+    for name in ("TIMEOUT", "MAX_RETRIES"):
+        # So that what is set here is undone.
+        monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", "")
+        monkeypatch.delenv(f"MLFLOW_HTTP_REQUEST_{name}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Hangs) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_address[1]}")
+        config = TrackingConfig(tracker="mlflow", online=True)
+        Tracking(config, tmp_path, config).log({"loss/total": 1.0}, 10)
+        server.shutdown()
+
+    assert len(asked) == 3, "once, and twice again"
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "10"
+    assert "mlflow failed" in caplog.text
 
 
 def test_trackio_in_use_already_is_not_given_the_run(
