@@ -53,7 +53,8 @@ such as "*_color.png", where it has others too; `licence`; `expected`, counts (f
 to warn of, if what is packed to train has others, and `whole`, those of all videos, held out or
 not, where all are packed; and `subsets`.
 
-Of a folder all videos are one dataset, at any depth and of any kind. Its corpus file is printed
+Of a folder all videos are one dataset, at any depth and of any kind. A tar is taken for a folder, and
+a folder that has no videos is looked into for tars of them. Its corpus file is printed
 before it is packed, or instead by --print-corpus, so that one can go on from there.
 
 Presets of public datasets, in place of CORPUS: surgvista (the videos), surgvista_frames (the
