@@ -21,6 +21,7 @@ from surgstream.shards.corpus.naming import BY_NAME
 from surgstream.shards.format.names import is_plain_id
 from surgstream.shards.format.records import RENAMED_KINDS
 from surgstream.shards.storage.addresses import is_in_bucket
+from surgstream.shards.storage.stores import TAR
 
 TOLERANCE = 0.02
 """A share of expected frames and hours: publications round them, and cut videos a second longer or shorter."""
@@ -277,8 +278,10 @@ def find_corpus(name: str) -> tuple[Path, str]:
 
 
 def is_folder(word: str) -> bool:
-    """Whether a word means a folder of videos: an existing one without a preset's name, or an `s3://` address."""
-    return is_in_bucket(word) or (os.path.isdir(word) and word not in presets("pack"))
+    """Whether a word means a folder of videos: an `s3://` address, a tar, or one that is there and is no preset."""
+    if is_in_bucket(word) or word.endswith(TAR):
+        return True
+    return os.path.isdir(word) and word not in presets("pack")
 
 
 def _one_of(option: str, word: str, known: Collection[str]) -> str:

@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PATH = re.compile(r"`((?:trainer|shards|launch|configs|benchmarks|tests|docs)/[\w./-]+)`")
+OF_OTHERS = {"CHANGELOG.md", "recipes_next.md"}
+"""Pages that name files of the past, or of other repositories."""
+
 LINK = re.compile(r"\]\(<?([^)\s>]+)>?\)")
 
 
@@ -38,6 +42,13 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), f"{link}: there is no such file"
         assert not anchor or anchor in anchors(target), f"{link}: there is no such heading"
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_that_is_named_is_there(page: Path) -> None:
+    if page.name not in OF_OTHERS:
+        named = PATH.findall(page.read_text(encoding="utf-8"))
+        assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 def test_there_are_links_to_check() -> None:

@@ -4,6 +4,7 @@ A tracker is another's program in ours: whatever it raises is told once, and tra
 `metrics.jsonl` has every number.
 """
 
+import contextlib
 import json
 import logging
 import math
@@ -114,7 +115,9 @@ class Tracking:
 
     def _try(self, action: Callable[[], None]) -> None:
         try:
-            action()
+            # What it tells people is no output of a command.
+            with contextlib.redirect_stdout(sys.stderr):
+                action()
         # Anything may come out of a tracker, and none of it is worth a training.
         except Exception as error:
             self._tracker = None
@@ -173,7 +176,7 @@ def _trackio(start: _Start) -> Tracker:
 
     # A run is found again by its name, which others may have as well.
     identity = start.known_id() or f"{start.name}-{uuid.uuid4().hex[:8]}"
-    run: Tracker = trackio.init(
+    trackio.init(
         project=start.config.project,
         name=identity,
         resume="allow",
@@ -183,7 +186,10 @@ def _trackio(start: _Start) -> Tracker:
         auto_log_gpu=False,
     )
     start.keep_id(identity)
-    return run
+
+    # Its functions, and not the run's own, which it would end once more when the program ends.
+    tracker: Tracker = trackio
+    return tracker
 
 
 class _MlflowRun:

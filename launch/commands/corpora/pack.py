@@ -55,7 +55,8 @@ videos, held out or not, where all are packed; `subsets`; and `about`, which tel
 packing cannot know, in OUT's croissant.json (Croissant 1.1): name, description, url, creators,
 published, version, citation, collection, sensitive, limitations, biases and use_cases.
 
-Of a folder all videos are one dataset, at any depth and of any kind. Its corpus file is printed
+Of a folder all videos are one dataset, at any depth and of any kind. A tar is taken for a folder, and
+a folder that has no videos is looked into for tars of them. Its corpus file is printed
 before it is packed, or instead by --print-corpus, so that one can go on from there.
 
 Presets of public datasets, in place of CORPUS: surgvista (the videos), surgvista_frames (the

@@ -77,6 +77,17 @@ def test_a_folder_of_nothing_but_tars_needs_no_corpus_file(tars: str, tmp_path: 
     assert ids == ["a", "b", "c"]
 
 
+def test_one_tar_is_packed_as_a_folder_is(tars: str, tmp_path: Path) -> None:
+    assert main([f"{tars}/00000.tar", str(tmp_path / "out"), "fps=25", "--hold-out", "1"]) == 0
+    ids = [video.id for shard in load(tmp_path / "out").shards for video in shard.videos]
+    assert ids == ["a"]
+
+
+def test_a_tar_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.tar: expected a folder with videos"):
+        main([str(tmp_path / "none.tar"), str(tmp_path / "out")])
+
+
 def test_ids_may_have_the_name_of_the_tar(downloaded: Path, tmp_path: Path) -> None:
     """Datasets in many tars number their videos anew in each."""
     for tar in ("00000", "00001"):

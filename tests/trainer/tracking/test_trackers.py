@@ -61,6 +61,7 @@ def start(tracker: str, run_dir: Path, *steps: int) -> None:
     words = [sys.executable, "-c", START, tracker, str(run_dir), *map(str, steps)]
     done = subprocess.run(words, env=usual | elsewhere, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0 and "failed" not in done.stderr, done.stderr
+    assert not done.stdout
 
 
 def record(run_dir: Path) -> dict[Path, bytes]:
