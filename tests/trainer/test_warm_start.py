@@ -125,7 +125,8 @@ def test_a_layout_has_the_names_and_shapes_of_the_released_code(name: str) -> No
     assert not any(re.search(r"\.qkv\.bias$", key) for key in weights) or name == "vjepa2"
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+# V-JEPA 2.1's has an encoder alone, which is only read: see `models/test_published.py`.
+@pytest.mark.parametrize("name", [name for name in LAYOUTS if name != "vjepa2_1"])
 def test_a_published_file_gives_every_weight_its_place(name: str, tmp_path: Path) -> None:
     config = CONFIGS[name]
     source = objective_of(config, 1)

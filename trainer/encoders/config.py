@@ -44,6 +44,7 @@ class FrozenConfig:
         "videomae",
         "surgvista",
         "vjepa2",
+        "vjepa2_1",
         "transformers_videomae",
         "transformers_vjepa2",
         "timm",

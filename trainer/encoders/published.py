@@ -11,7 +11,7 @@ from surgstream.trainer.encoders.config import FrozenConfig
 from surgstream.trainer.encoders.shapes import shape_of
 from surgstream.trainer.encoders.source import VideoSource
 from surgstream.trainer.errors import ModelError
-from surgstream.trainer.models.config import EncoderConfig
+from surgstream.trainer.models.config import ROTARY, EncoderConfig
 from surgstream.trainer.models.layouts import Weights
 from surgstream.trainer.models.networks import WeightsFile, differences_between
 from surgstream.trainer.models.published import LAYOUTS, OURS, read_weights
@@ -111,7 +111,7 @@ def fitting_layouts(file: WeightsFile, config: FrozenConfig) -> list[str]:
             weights = _without_key_biases(weights)
         needed = {"norm.weight", "blocks.0.attention.q_bias"}
         has_key_biases = "blocks.0.attention.k_bias" in weights
-        if needed <= weights.keys() and has_key_biases == (layout.positions == "rope"):
+        if needed <= weights.keys() and has_key_biases == (layout.positions in ROTARY):
             fitting.append(name)
 
     if file.networks(OURS.anchor):

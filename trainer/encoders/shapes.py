@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from surgstream.trainer.errors import ModelError
-from surgstream.trainer.models.config import SIZES, EncoderConfig, Grid, Positions
+from surgstream.trainer.models.config import ROTARY, SIZES, EncoderConfig, Grid, Positions
 from surgstream.trainer.models.embed import sincos_positions
 
 _BLOCK = re.compile(r"(?:encoder\.)?(?:blocks|layer)\.(\d+)\.")
@@ -27,6 +27,7 @@ _CLIPS: Mapping[Positions, tuple[int, int]] = {
     "sincos": (16, 224),
     "sinusoid": (16, 224),
     "rope": (64, 256),
+    "rope_scaled": (64, 384),
 }
 _TOLERANCE = 1e-2  # of positions that were stored in half precision
 
@@ -68,7 +69,7 @@ def shape_of(
                 )
         return _numbers(found, given.shape.num_heads, given.num_frames, given.image_size)
 
-    usual = _ROTARY_HEADS if positions == "rope" else _HEADS
+    usual = _ROTARY_HEADS if positions in ROTARY else _HEADS
     num_heads = usual.get((found.embed_dim, found.depth))
     if num_heads is None:
         raise ModelError(
@@ -133,12 +134,12 @@ def _numbers(found: _Tensors, num_heads: int, num_frames: int, image_size: int) 
         positions=found.positions,
         drop_path=0.0,
     )
-    sizes = (tried, replace(tried, size="giant"))
+    sizes = (tried, replace(tried, size="giant"), replace(tried, size="gigantic"))
     numbers = next((one for one in sizes if one.shape.mlp_dim == found.mlp_dim), None)
 
     if numbers is None:
         raise ModelError(
-            f"expected MLPs 4 or 48/11 times as wide as the encoder, {found.embed_dim}, got "
+            f"expected MLPs 4, 48/11 or 64/13 times as wide as the encoder, {found.embed_dim}, got "
             f"{found.mlp_dim}"
         )
     if problems := list(numbers.problems()):

@@ -142,7 +142,7 @@ def random_source(source: VideoSource, seed: int) -> VideoSource:
     # Modules draw default weights when they are made, from the global generator.
     with torch.random.fork_rng(devices=[]):
         encoder = Encoder(source.numbers)
-    start = initialise_rescaled if source.numbers.positions == "rope" else initialise
+    start = initialise_rescaled if source.numbers.is_rotary else initialise
     start(encoder, torch.Generator().manual_seed(seed))
 
     weights = {name: tensor.detach() for name, tensor in encoder.state_dict().items()}
@@ -152,6 +152,8 @@ def random_source(source: VideoSource, seed: int) -> VideoSource:
 def _interpolate(encoder: Encoder, numbers: EncoderConfig, trained: Grid) -> None:
     """Put positions of the training's grid, interpolated, in the place of those of another grid."""
     shape = numbers.shape
+    if numbers.positions == "rope_scaled":
+        return  # those of space are scaled already, those of time go on
     if encoder.rope is not None:
         head_dim = shape.embed_dim // shape.num_heads
         encoder.rope.tables = interpolated_rope(head_dim, trained, numbers.grid)

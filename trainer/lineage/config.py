@@ -15,7 +15,7 @@ class WarmStartConfig:
             published .safetensors, .pth or .pt file.
         layout: The naming of the weights: ours, that of the code of VideoMAE (also V2 and SurgRec-MAE), SurgVISTA or
             V-JEPA 2 (also SurgRec-JEPA and SurgMotion), or that of transformers' `VideoMAEForPreTraining` or
-            `VJEPA2Model`.
+            `VJEPA2Model`. Of V-JEPA 2.1, `vjepa2_1`, the encoder alone is read, as it is for videos.
         parts: `all` expects every weight of the objective and no other; `encoder` takes the encoder alone.
         prefix: The prefix of the weights' names, or its first words, where a published file holds several networks:
             `model_ema`, `state_dict.student`. Null finds it.
@@ -34,6 +34,7 @@ class WarmStartConfig:
         "videomae",
         "surgvista",
         "vjepa2",
+        "vjepa2_1",
         "transformers_videomae",
         "transformers_vjepa2",
     ] = "surgstream"

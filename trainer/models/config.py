@@ -59,6 +59,7 @@ SIZES = {
     "large": TransformerShape(1024, 24, 16),
     "huge": TransformerShape(1280, 32, 16),
     "giant": TransformerShape(1408, 40, 16, 48 / 11),
+    "gigantic": TransformerShape(1664, 48, 26, 64 / 13),
 }
 
 
@@ -68,8 +69,11 @@ MAX_TOKENS = 2**16
 MAX_PIXELS = 4096
 """The most pixels along a side of an image."""
 
-Positions = Literal["sincos", "sinusoid", "rope"]
-"""Positions: fixed, of all three axes (MVD, SurgVISTA) or of the tokens' numbers (VideoMAE), or rotary (V-JEPA 2)."""
+Positions = Literal["sincos", "sinusoid", "rope", "rope_scaled"]
+"""Positions: fixed, of all three axes (MVD, SurgVISTA) or of the tokens' numbers (VideoMAE), or rotary (V-JEPA 2), with
+rows and columns scaled to those of 256 pixels (V-JEPA 2.1)."""
+
+ROTARY: tuple[Positions, ...] = ("rope", "rope_scaled")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +82,7 @@ class EncoderConfig:
 
     Attributes:
         size: A ViT's usual numbers: small 384/12/6, base 768/12/12, large 1024/24/16, huge 1280/32/16, giant
-            1408/40/16 with MLPs 6144 wide. V-JEPA 2's giant has 22 heads.
+            1408/40/16 with MLPs 6144 wide, gigantic 1664/48/26 with MLPs 8192 wide. V-JEPA 2's giant has 22 heads.
         embed_dim: Width, instead of the size's.
         depth: Number of blocks, instead of the size's.
         num_heads: Attention heads, instead of the size's.
@@ -87,12 +91,12 @@ class EncoderConfig:
         patch_size: Height and width of a tubelet in pixels.
         tubelet_size: Frames of a tubelet.
         positions: `sincos` of time, row and column (SurgVISTA), `sinusoid` of the token's number (VideoMAE), or `rope`,
-            rotary on three axes (V-JEPA 2).
+            rotary on three axes (V-JEPA 2), or `rope_scaled`, which scales those of space (V-JEPA 2.1).
         drop_path: Rate of stochastic depth in the last block; it grows linearly from 0 in the first.
         activation_checkpointing: Recompute each block in the backward pass instead of keeping its activations.
     """
 
-    size: Literal["small", "base", "large", "huge", "giant"] = "base"
+    size: Literal["small", "base", "large", "huge", "giant", "gigantic"] = "base"
     embed_dim: Annotated[int, Range(16, 2**14)] | None = None
     depth: Annotated[int, Range(1, 128)] | None = None
     num_heads: Annotated[int, Range(1, 256)] | None = None
@@ -112,6 +116,11 @@ class EncoderConfig:
         return SIZES[self.size]._replace(**replaced)
 
     @property
+    def is_rotary(self) -> bool:
+        """Whether attention adds the positions."""
+        return self.positions in ROTARY
+
+    @property
     def grid(self) -> Grid:
         """Tokens of a clip along each axis."""
         side = self.image_size // self.patch_size
@@ -120,7 +129,7 @@ class EncoderConfig:
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""
         yield from self.shape.problems()
-        if self.positions == "rope":
+        if self.is_rotary:
             yield from rotary_problems(self.shape)
         for whole, part in (("image_size", "patch_size"), ("num_frames", "tubelet_size")):
             total = getattr(self, whole)

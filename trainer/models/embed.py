@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from surgstream.trainer.models.config import Grid, Positions
+from surgstream.trainer.models.config import ROTARY, Grid, Positions
 
 
 def to_tubelets(clips: Tensor, tubelet_size: int, patch_size: int) -> Tensor:
@@ -103,7 +103,7 @@ def sinusoid_positions(embed_dim: int, num_tokens: int) -> Tensor:
 
 def fixed_positions(kind: Positions, embed_dim: int, grid: Grid) -> Tensor | None:
     """Positions of a kind to add to the tokens, (N, D) float32; None for those that attention adds."""
-    if kind == "rope":
+    if kind in ROTARY:
         return None
     if kind == "sinusoid":
         return sinusoid_positions(embed_dim, grid.num_tokens)

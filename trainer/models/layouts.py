@@ -104,6 +104,8 @@ class Layout:
             and columns q of a tubelet.
         we_split: Tensors that we have in pieces and they whole.
         they_split: Tensors that they have in pieces and we whole.
+        added: Tensors of theirs that their code adds to what another one of theirs gives, and that we add to that one:
+            an embedding of all tokens to the bias of what makes them.
         ignored: Parts of theirs that say nothing we do not know, such as fixed positions, or that only other tasks
             need, such as a classifier.
     """
@@ -116,6 +118,7 @@ class Layout:
     shapes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     we_split: tuple[Split, ...] = ()
     they_split: tuple[Split, ...] = ()
+    added: Pairs = ()
     ignored: tuple[str, ...] = ()
 
     def export(self, state: Mapping[str, Tensor], encoder: EncoderConfig) -> Weights:
@@ -178,6 +181,7 @@ class Layout:
         weights = {name: tensor for name, tensor in weights.items() if not self._ignores(name)}
         for split in self.they_split:
             weights = split.join(weights)
+        weights = self._with_added(weights)
 
         state: Weights = {}
         for name, tensor in weights.items():
@@ -192,6 +196,15 @@ class Layout:
         for split in self.we_split:
             state = split.split(state)
         return {name: tensor.contiguous() for name, tensor in state.items()}
+
+    def _with_added(self, weights: Mapping[str, Tensor]) -> Weights:
+        kept = dict(weights)
+        for name, other in self.added:
+            if name in kept and other in kept:
+                extra = kept.pop(name)
+                # In fp32, since files may have half of that, and the sum is none of their numbers.
+                kept[other] = kept[other].float() + extra.float().reshape(kept[other].shape)
+        return kept
 
     def _ignores(self, name: str) -> bool:
         return any(_matched(part, name) for part in self.ignored)

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 AVERAGES = (
     "teacher",
     "target_encoder",
+    "ema_encoder",
     "model_ema",
     "state_dict_ema",
     "ema_state_dict",

@@ -1,4 +1,4 @@
-"""The layouts of published weights: VideoMAE, SurgVISTA and V-JEPA 2 as released, and transformers' of two of them.
+"""The layouts of published weights: VideoMAE, SurgVISTA, V-JEPA 2 and 2.1 as released, transformers' of two of them.
 
 VideoMAE V2, SurgRec-MAE and fine-tuned models have VideoMAE's, SurgRec-JEPA and SurgMotion V-JEPA 2's. A fine-tuned
 model's norm comes after its pooling and is called `fc_norm`; it is the nearest thing to the encoder's own.
@@ -159,6 +159,32 @@ VJEPA2 = Layout(
     ignored=("encoder.pos_embed", "predictor.predictor_pos_embed"),
 )
 
+VJEPA2_1 = Layout(
+    whose="V-JEPA 2.1's own code",
+    positions="rope_scaled",
+    encoder=NetworkInFile("patch_embed.proj.weight", within="encoder."),
+    networks=(NetworkInFile("patch_embed.proj.weight", within="encoder."),),
+    renames=renames_of(
+        stacks=(("encoder.blocks", "encoder.blocks"),),
+        blocks=_TIMM_BLOCKS,
+        others=(
+            ("encoder.embedding.projection", "encoder.patch_embed.proj"),
+            # The last of its four levels; the others are for its predictor.
+            ("encoder.norm", "encoder.norms_block.3"),
+        ),
+    ),
+    shapes={"encoder.embedding.projection.weight": _CONV},
+    we_split=(Split(".qkv.bias", (".q_bias", ".k_bias", ".v_bias")),),
+    added=(("encoder.video_mod_embed", "encoder.patch_embed.proj.bias"),),
+    ignored=(
+        "encoder.norms_block.0",
+        "encoder.norms_block.1",
+        "encoder.norms_block.2",
+        "encoder.patch_embed_img",
+        "encoder.img_mod_embed",
+    ),
+)
+
 TRANSFORMERS_VJEPA2 = Layout(
     whose="transformers' VJEPA2Model",
     positions="rope",
@@ -197,6 +223,7 @@ LAYOUTS: Mapping[str, Layout] = {
     "videomae": VIDEOMAE,
     "surgvista": SURGVISTA,
     "vjepa2": VJEPA2,
+    "vjepa2_1": VJEPA2_1,
     "transformers_videomae": TRANSFORMERS_VIDEOMAE,
     "transformers_vjepa2": TRANSFORMERS_VJEPA2,
 }

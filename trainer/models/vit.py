@@ -145,12 +145,14 @@ class Encoder(nn.Module):
         super().__init__()
         self.shape = config.shape
         embed_dim = config.shape.embed_dim
-        is_rotary = config.positions == "rope"
+        scaled_for = config.patch_size if config.positions == "rope_scaled" else None
         self.embedding = TubeletEmbedding(
             embed_dim, config.grid, config.tubelet_size, config.patch_size, config.positions
         )
-        self.blocks = Blocks(config.shape, config.activation_checkpointing, rotary=is_rotary)
-        self.rope = Rope(config.shape, config.grid) if is_rotary else None
+        self.blocks = Blocks(config.shape, config.activation_checkpointing, rotary=config.is_rotary)
+        self.rope: Rope | None = None
+        if config.is_rotary:
+            self.rope = Rope(config.shape, config.grid, scaled_for=scaled_for)
         self.norm: nn.Module = nn.LayerNorm(embed_dim, eps=NORM_EPS)
 
     def forward(

@@ -120,6 +120,21 @@ def jepa(root: Path, seed: int) -> Any:
     return made_up(model, seed)
 
 
+def jepa_2_1(root: Path, seed: int) -> Any:
+    vit = imported(root, "app.vjepa_2_1.models.vision_transformer", ("src",))
+    # Its levels are known for depths of published sizes alone.
+    model = vit.VisionTransformer(
+        img_size=(SIDE, SIDE), patch_size=PATCH, num_frames=FRAMES, tubelet_size=2, embed_dim=WIDTH, depth=12,
+        num_heads=HEADS, norm_layer=NORM, use_rope=True, interpolate_rope=True, img_temporal_dim_size=1,
+    )  # fmt: skip
+    model.blocks = model.blocks[:DEPTH]
+    model.out_layers_distillation = []
+    for block in model.blocks:
+        # It is set for patches of 14 and 16 pixels alone, to those of 256 pixels.
+        block.attn.pretrained_grid_size = 256 // PATCH
+    return made_up(model, seed)
+
+
 def wrapped(model: nn.Module) -> dict[str, Tensor]:
     return {f"module.backbone.{name}": tensor for name, tensor in halved(model).items()}
 
@@ -130,6 +145,7 @@ def main(clones: Path, out: Path) -> None:
     trained = jepa(clones / "vjepa2", 5)
     target = jepa(clones / "vjepa2", 6)
     surgmotion = jepa(clones / "SurgMotion", 7)
+    later, later_average = (jepa_2_1(clones / "vjepa2_1", seed) for seed in (8, 9))
 
     with torch.no_grad():
         made = videomae(clones / "VideoMAE", clips) | surgvista(clones / "SurgVISTA", clips)
@@ -138,6 +154,10 @@ def main(clones: Path, out: Path) -> None:
             target(clips),
         )
         made["surgmotion"] = ({"encoder": wrapped(surgmotion)}, surgmotion(clips))
+        made["vjepa2_1"] = (
+            {"encoder": wrapped(later), "ema_encoder": wrapped(later_average)},
+            later_average(clips),
+        )
 
     features = {}
     for name, (content, tokens) in made.items():

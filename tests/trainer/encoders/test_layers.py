@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from surgstream.trainer.encoders.base import FrozenEncoder
 from surgstream.trainer.encoders.choice import load_frozen
@@ -9,9 +10,9 @@ from surgstream.trainer.encoders.config import FrozenConfig
 from surgstream.trainer.encoders.positions import interpolated, interpolated_rope
 from surgstream.trainer.models.config import EncoderConfig, Grid, Positions
 from surgstream.trainer.models.embed import sincos_positions
-from surgstream.trainer.models.rope import rope_tables
+from surgstream.trainer.models.rope import rope_tables, scaled_rope_tables
 
-KINDS: tuple[Positions, ...] = ("sincos", "sinusoid", "rope")
+KINDS: tuple[Positions, ...] = ("sincos", "sinusoid", "rope", "rope_scaled")
 
 
 def encoder(positions: Positions, *, size: int = 32, interpolate: bool = True) -> FrozenEncoder:
@@ -44,12 +45,35 @@ def test_the_size_of_the_training_needs_no_other_positions(positions: Positions)
     assert plain.identity == other.identity
 
 
-@pytest.mark.parametrize("positions", KINDS)
+@pytest.mark.parametrize("positions", KINDS[:3])
 def test_interpolated_positions_make_another_encoder(positions: Positions) -> None:
     plain, other = encoder(positions, size=64, interpolate=False), encoder(positions, size=64)
     assert other.grid == Grid(2, 8, 8)
     assert plain.identity != other.identity
     assert not torch.equal(plain.tokens(clips(64)), other.tokens(clips(64)))
+
+
+def test_scaled_positions_are_those_of_256_pixels_at_any_size() -> None:
+    plain = encoder("rope_scaled", size=64, interpolate=False)
+    assert torch.equal(plain.tokens(clips(64)), encoder("rope_scaled", size=64).tokens(clips(64)))
+
+    # 16 pixels a token: the last row of any grid stands where that of 16 rows does.
+    for rows in (2, 14, 16, 24):
+        grid = Grid(3, rows, rows)
+        angles = angle_of(scaled_rope_tables(24, grid, 16)).view(*grid, 24)
+        for axis, last in enumerate((2, 15, 15)):
+            found = angles[-1, -1, -1, 8 * axis : 8 * axis + 8]
+            frequencies = 10000.0 ** (-torch.arange(4) / 4)
+            expected = (last * frequencies).repeat_interleave(2)
+            torch.testing.assert_close(found, torch.atan2(expected.sin(), expected.cos()))
+
+    # A single row is the first one.
+    assert not angle_of(scaled_rope_tables(24, Grid(1, 1, 1), 16)).any()
+
+
+def angle_of(tables: Tensor) -> Tensor:
+    """The angles, -pi to pi, of cosines and sines."""
+    return torch.atan2(tables[1], tables[0])
 
 
 def test_positions_lie_between_those_of_the_training() -> None:

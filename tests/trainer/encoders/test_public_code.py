@@ -23,6 +23,7 @@ FILES = {
     "videomae": "videomae",
     "surgvista": "surgvista",
     "vjepa2": "vjepa2",
+    "vjepa2_1": "vjepa2_1",
     "surgmotion": "vjepa2",
 }
 FINE_TUNED = {"videomae_finetuned": "videomae", "surgvista_finetuned": "surgvista"}

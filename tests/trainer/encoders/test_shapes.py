@@ -15,6 +15,7 @@ from tests.helpers.published import published
 BASE = TransformerShape(768, 12, 12)
 LARGE = TransformerShape(1024, 24, 16)
 GIANT = TransformerShape(1408, 40, 16, 48 / 11)
+GIGANTIC = TransformerShape(1664, 48, 26, 64 / 13)
 
 # Of each file: its layout, its shape, patches, frames and pixels.
 FILES: dict[str, tuple[str, TransformerShape, int, int, int]] = {
@@ -24,6 +25,10 @@ FILES: dict[str, tuple[str, TransformerShape, int, int, int]] = {
     "videomaev2_base_distilled": ("videomae", BASE, 16, 16, 224),
     "vjepa2_vitl": ("vjepa2", LARGE, 16, 64, 256),
     "vjepa2_vitg": ("vjepa2", GIANT._replace(num_heads=22), 16, 64, 256),
+    "vjepa2_1_vitb": ("vjepa2_1", BASE, 16, 64, 384),
+    "vjepa2_1_vitl": ("vjepa2_1", LARGE, 16, 64, 384),
+    "vjepa2_1_vitg": ("vjepa2_1", GIANT._replace(num_heads=22), 16, 64, 384),
+    "vjepa2_1_vitG": ("vjepa2_1", GIGANTIC, 16, 64, 384),
     "transformers_videomae_base": ("transformers_videomae", BASE, 16, 16, 224),
     "transformers_vjepa2_vitl": ("transformers_vjepa2", LARGE, 16, 64, 256),
 }
@@ -87,7 +92,7 @@ def tiny(**others: tuple[int, ...]) -> dict[str, Tensor]:
     return {name: torch.zeros(shape, device="meta") for name, shape in shapes.items()}
 
 
-@pytest.mark.parametrize("positions", ["sincos", "sinusoid", "rope"])
+@pytest.mark.parametrize("positions", ["sincos", "sinusoid", "rope", "rope_scaled"])
 def test_six_heads_of_a_small_one(positions: Positions) -> None:
     numbers = shape_of(tiny(), positions, anchor="patch_embed.proj.weight", given=None)
     assert numbers.shape == TransformerShape(384, 12, 6)
@@ -100,7 +105,7 @@ def test_six_heads_of_a_small_one(positions: Positions) -> None:
         ({"patch_embed.proj.weight": (384, 3, 2, 16, 8)}, r"expected the axes \(D, 3, t, p, p\)"),
         ({"patch_embed.proj.weight": (400, 3, 2, 16, 16)}, "400 wide with 12 blocks, and weights"),
         ({"patch_embed.proj.weight": (384, 3, 2, 17, 17)}, "image_size: expected a multiple of"),
-        ({"blocks.0.mlp.fc1.weight": (1000, 384)}, "MLPs 4 or 48/11 times as wide .*, got 1000"),
+        ({"blocks.0.mlp.fc1.weight": (1000, 384)}, "MLPs 4, 48/11 or 64/13 times as wide .*, got 1000"),
         ({"blocks.12.mlp.fc1.weight": (1536, 384)}, "384 wide with 13 blocks"),
     ],
 )  # fmt: skip

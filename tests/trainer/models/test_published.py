@@ -8,7 +8,7 @@ import logging
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -42,6 +42,14 @@ WIDER = DecoderConfig(
 JEPA = VJepaConfig(predictor=PredictorConfig(num_mask_tokens=10))
 GIANT = replace(JEPA.encoder, size="giant", num_heads=22)
 
+
+def jepa_2_1(size: Literal["base", "large", "giant", "gigantic"]) -> ObjectiveConfig:
+    """An objective with an encoder of V-JEPA 2.1; its predictor is another."""
+    heads = 22 if size == "giant" else None
+    encoder = replace(JEPA.encoder, size=size, num_heads=heads, positions="rope_scaled")
+    return replace(JEPA, encoder=encoder)
+
+
 # Of each file, the layout that reads it, an objective that has its shapes, and how much of the file is read.
 VIDEOS: dict[str, tuple[str, ObjectiveConfig, str]] = {
     "videomae_base": ("videomae", MAE, "all"),
@@ -55,6 +63,10 @@ VIDEOS: dict[str, tuple[str, ObjectiveConfig, str]] = {
     "surgvista_student_base": ("surgvista", SurgVistaConfig(), "all"),
     "vjepa2_vitl": ("vjepa2", JEPA, "all"),
     "vjepa2_vitg": ("vjepa2", replace(JEPA, encoder=GIANT), "all"),
+    "vjepa2_1_vitb": ("vjepa2_1", jepa_2_1("base"), "encoder"),
+    "vjepa2_1_vitl": ("vjepa2_1", jepa_2_1("large"), "encoder"),
+    "vjepa2_1_vitg": ("vjepa2_1", jepa_2_1("giant"), "encoder"),
+    "vjepa2_1_vitG": ("vjepa2_1", jepa_2_1("gigantic"), "encoder"),
     "transformers_videomae_base": (
         "transformers_videomae", replace(MAE, decoder=replace(MAE.decoder, depth=4)), "all",
     ),
