@@ -32,7 +32,11 @@ LONGEST_SECONDS = 1.5
 """From the first save of a process to its end."""
 
 _START_SECONDS = 1.0
-"""The least that the next start of a run takes; the store has answered by then what it was asked before the kill."""
+"""The least that the next start of a run takes; the store has mostly answered by then what it was asked before the
+kill."""
+
+_LATE_SECONDS = 20.0
+"""How long a busy store may take for that. Meanwhile it is swept again, as a run does after each upload."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +51,8 @@ class Kill:
         half: Checkpoints that have a state, and are not whole.
         unfinished_uploads: Multipart uploads that the kill left.
         stray_files: Files that it left of checkpoints without a state.
-        left_after_sweep: Both kinds, after the next start's sweep.
+        left_after_sweep: Both kinds, after the next start's sweep, or those that follow where the store answers late.
+        sweeps: How many it took.
     """
 
     seconds: float
@@ -58,6 +63,7 @@ class Kill:
     unfinished_uploads: int
     stray_files: int
     left_after_sweep: int
+    sweeps: int
 
     @property
     def is_sound(self) -> bool:
@@ -142,7 +148,7 @@ def look(uri: str, root: Path, announcements: Path, seconds: float) -> Kill:
     chosen = choose(root, "auto", place)
     step = step_of(chosen) if chosen else 0
     same = chosen is None or contents(chosen) == expected(step)
-    place.sweep()
+    left, sweeps = swept(place, uri)
     return Kill(
         seconds=seconds,
         announced=announced,
@@ -151,8 +157,22 @@ def look(uri: str, root: Path, announcements: Path, seconds: float) -> Kill:
         half=len(place.damaged),
         unfinished_uploads=uploads,
         stray_files=stray,
-        left_after_sweep=stray_files(place) + unfinished_uploads(uri),
+        left_after_sweep=left,
+        sweeps=sweeps,
     )
+
+
+def swept(place: MirrorPlace, uri: str) -> tuple[int, int]:
+    """Sweep until nothing is left; how much was left of killed uploads in the end, and after how many sweeps."""
+    latest = time.monotonic() + _LATE_SECONDS
+    sweeps = 0
+    while True:
+        place.sweep()
+        sweeps += 1
+        left = stray_files(place) + unfinished_uploads(uri)
+        if not left or time.monotonic() > latest:
+            return left, sweeps
+        time.sleep(1)
 
 
 def summary(kills: list[Kill]) -> dict[str, int]:
@@ -163,6 +183,7 @@ def summary(kills: list[Kill]) -> dict[str, int]:
         "announced": max((kill.announced for kill in kills), default=0),
         "with_unfinished_uploads": sum(kill.unfinished_uploads > 0 for kill in kills),
         "with_stray_files": sum(kill.stray_files > 0 for kill in kills),
+        "swept_again": sum(kill.sweeps > 1 for kill in kills),
         "chosen_newer_than_announced": sum(kill.chosen > kill.announced for kill in kills),
     }
 
