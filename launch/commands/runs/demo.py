@@ -10,8 +10,8 @@ from surgstream.launch.commands.parsing import command
 DESCRIPTION = """\
 The whole job in small, on any machine, without a GPU: videos, shards, clips, a tiny SurgVISTA on
 two processes that is resumed once, and a judgement of its features beside random weights and raw
-pixels. It takes some ten minutes on two cores. It is the shell script launch/demo.sh, which is
-there to be read.
+pixels. It takes minutes on two cores. It is the shell script launch/demo.sh, which is there to be
+read.
 """
 
 EPILOG = """\
