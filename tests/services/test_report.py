@@ -34,15 +34,37 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def after(corpus: Path, steps: Sequence[str], result: str, profile: Path | None = None) -> str:
-    """What an expression gives once these steps were taken in the page, by a browser that remembers in `profile`."""
+def after(corpus: Path, steps: Sequence[str], result: str) -> str:
+    """What an expression gives once these steps were taken in the page."""
+    return visits(corpus, [(steps, result)])[0]
+
+
+def visits(corpus: Path, taken: Sequence[tuple[Sequence[str], str]]) -> list[str]:
+    """What each visit of the page gives, by one browser that loads it anew for each: (steps, expression).
+
+    One browser, since what a page stores is not yet on the disk when a browser is ended.
+    """
     page = (corpus / "report" / "index.html").read_text().replace('loading="lazy"', "")
-    script = f"addEventListener('load', () => {{{';'.join(steps)};document.title = JSON.stringify({result})}})"
+    functions = ",".join(
+        f"() => {{{';'.join(steps)};return JSON.stringify({result})}}" for steps, result in taken
+    )
+    script = f"""addEventListener('load', () => {{
+        const told = JSON.parse(sessionStorage.getItem('told') || '[]');
+        const visits = [{functions}];
+        told.push(visits[told.length]());
+        sessionStorage.setItem('told', JSON.stringify(told));
+        if (told.length < visits.length) location.reload();
+        else document.title = JSON.stringify(told);
+    }})"""
     steered = corpus / "report" / "steered.html"
     steered.write_text(page.replace("</body>", f"<script>{script}</script></body>"))
-    with tempfile.TemporaryDirectory() as fresh:
-        dom = chromium(f"--user-data-dir={profile or fresh}", "--dump-dom", steered.as_uri())
-    return unescape(dom.split("<title>")[1].split("</title>")[0])
+
+    # A budget of time in the page: without it, the first load is printed.
+    with tempfile.TemporaryDirectory() as profile:
+        flags = (f"--user-data-dir={profile}", "--virtual-time-budget=10000", "--dump-dom")
+        dom = chromium(*flags, steered.as_uri())
+    told: list[str] = json.loads(unescape(dom.split("<title>")[1].split("</title>")[0]))
+    return told
 
 
 def choose(row: int, value: str) -> str:
@@ -111,46 +133,45 @@ def test_the_button_counts_and_saves_a_file(corpus: Path) -> None:
     assert after(corpus, steps, words) == '["Save review.csv (1 decision)","review.csv"]'
 
 
-def test_decisions_outlive_the_tab(corpus: Path, tmp_path: Path) -> None:
-    steps = [
+RESTORED = "document.querySelector('#restored').checkVisibility()"
+NOTHING = ["dataset,video,start,stop,decision\n", False]
+
+
+def test_decisions_outlive_the_tab(corpus: Path) -> None:
+    first = [
         choose(0, "keep"),
         add("d/mixed", 2, 20),
         choose(1, "drop"),
         choose(1, ""),
         choose(1, "keep"),
     ]
-    saved = json.loads(after(corpus, steps, "csv()", tmp_path))
-    assert saved.split()[1:] == ["d,mixed,0,4,keep", "d,mixed,2,20,drop", "d,mixed,16,19,keep"]
+    told = f"{RESTORED} && document.querySelector('#restored').innerText"
+    taken = [
+        (first, "csv()"),
+        ([], f"[csv(), {told}]"),
+        ([choose(0, "drop"), add("d/disc", 1, 2)], "csv()"),
+        ([], "csv()"),
+        (["localStorage.clear()"], told),
+        ([], f"[csv(), {RESTORED}]"),
+    ]
+    saved, later, changed, again, cleared, forgotten = map(json.loads, visits(corpus, taken))
 
-    told = "document.querySelector('#restored').checkVisibility() && document.querySelector('#restored').innerText"
-    later = json.loads(after(corpus, [], f"[csv(), {told}]", tmp_path))
+    assert saved.split()[1:] == ["d,mixed,0,4,keep", "d,mixed,2,20,drop", "d,mixed,16,19,keep"]
     assert later[0] == saved and "are restored: 3." in later[1]
-    steps = [choose(0, "drop"), add("d/disc", 1, 2)]
-    changed = json.loads(after(corpus, steps, "csv()", tmp_path)).split()[1:]
-    assert changed == [
+    assert changed.split()[1:] == [
         "d,mixed,2,20,drop",
         "d,mixed,16,19,keep",
         "d,mixed,0,4,drop",
         "d,disc,1,2,drop",
     ]
-    again = json.loads(after(corpus, [], "csv()", tmp_path)).split()[1:]
     assert again == changed
-
-    forgotten = json.loads(after(corpus, ["localStorage.clear()"], f"{told}", tmp_path))
-    assert "are restored" in forgotten
-    assert json.loads(after(corpus, [], f"[csv(), {told}]", tmp_path)) == [
-        "dataset,video,start,stop,decision\n",
-        False,
-    ]
+    assert "are restored" in cleared
+    assert forgotten == NOTHING
 
 
-def test_nothing_is_restored_where_nothing_was_decided(corpus: Path, tmp_path: Path) -> None:
-    told = "[csv(), document.querySelector('#restored').checkVisibility()]"
-    for _ in range(2):
-        assert json.loads(after(corpus, [], told, tmp_path)) == [
-            "dataset,video,start,stop,decision\n",
-            False,
-        ]
+def test_nothing_is_restored_where_nothing_was_decided(corpus: Path) -> None:
+    told = visits(corpus, [([], f"[csv(), {RESTORED}]")] * 2)
+    assert [json.loads(one) for one in told] == [NOTHING, NOTHING]
 
 
 def test_a_picture_is_enlarged_where_it_is_clicked(corpus: Path) -> None:
