@@ -27,8 +27,9 @@ from surgstream.trainer.export.folder.record import LayoutName
 from surgstream.trainer.export.source import TrainedEncoder
 from surgstream.trainer.export.writing import publish
 from surgstream.trainer.lineage.ancestry import NOTHING
+from surgstream.trainer.models.initial import initialise
 from surgstream.trainer.models.predictor import Predictor
-from surgstream.trainer.models.vit import Encoder, initialise
+from surgstream.trainer.models.vit import Encoder
 from surgstream.trainer.objectives.config import predictor_of
 
 RECIPES = Path(__file__).parents[2] / "configs" / "pretrain"

@@ -5,8 +5,6 @@ bias cannot change a softmax), GELU, an MLP some four times as wide, LayerNorm w
 handed in, not drawn here, so a block has no state and no randomness.
 """
 
-import math
-import re
 from collections.abc import Sequence
 
 import torch
@@ -21,7 +19,6 @@ from surgstream.trainer.models.flops import attention_macs, linear_macs
 from surgstream.trainer.models.rope import Rope, rotate
 
 NORM_EPS = 1e-6
-_BRANCH_END = re.compile(r"blocks\.(\d+)\.(?:attention\.projection|mlp\.2)\.weight$")
 
 
 class Attention(nn.Module):
@@ -200,58 +197,6 @@ class Encoder(nn.Module):
             return 2 * (linear + attention + embedding)
         # Pixels take no gradient: the embedding's backward pass computes that of its weights alone
         return 2 * (3 * (linear + attention) + 2 * embedding)
-
-
-def initialise(module: nn.Module, generator: torch.Generator) -> None:
-    """Initialise a model built of this package's parts, as VideoMAE and SurgVISTA do.
-
-    Matrices (with queries, keys and values as one) are Xavier uniform, biases zero, norms one. Mask tokens are a normal
-    distribution of standard deviation 0.02 that is cut off there. The embedding's weights and biases are uniform up to
-    1 / sqrt(values of a tubelet), PyTorch's default of the Conv3d that it is, half as large as a matrix of it would be.
-
-    Args:
-        module: Changed in place, parameter by parameter in the order of their names.
-        generator: The only source of randomness.
-    """
-    for name, parameter in module.named_parameters():
-        # The order decides: mask tokens have one axis as norms do, and the embedding has a bias.
-        if name.endswith("mask_token"):
-            nn.init.trunc_normal_(parameter, std=0.02, a=-0.02, b=0.02, generator=generator)
-        elif "embedding.projection" in name:
-            weight = module.get_parameter(f"{name.rpartition('.')[0]}.weight")
-            bound = weight.shape[1] ** -0.5
-            nn.init.uniform_(parameter, -bound, bound, generator=generator)
-        elif name.endswith("bias"):
-            nn.init.zeros_(parameter)
-        elif parameter.ndim == 1:
-            nn.init.ones_(parameter)
-        else:
-            nn.init.xavier_uniform_(parameter, generator=generator)
-
-
-def initialise_rescaled(module: nn.Module, generator: torch.Generator) -> None:
-    """Initialise a model built of this package's parts, as V-JEPA does.
-
-    Matrices are truncated normal with standard deviation 0.02, and those that end block i's two residual branches,
-    counted from 1, are divided by sqrt(2 i); mask tokens and biases are zero, norms one.
-
-    Args:
-        module: Changed in place, parameter by parameter in the order of their names.
-        generator: The only source of randomness.
-    """
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            if name.endswith(("bias", "mask_tokens")):
-                nn.init.zeros_(parameter)
-            elif parameter.ndim == 1:
-                nn.init.ones_(parameter)
-            else:
-                nn.init.trunc_normal_(parameter, std=0.02, generator=generator)
-                last = _BRANCH_END.search(name)
-                if last:
-                    # Names count blocks from 0, the formula from 1
-                    number = int(last[1]) + 1
-                    parameter.div_(math.sqrt(2 * number))
 
 
 def num_parameters(module: nn.Module) -> int:

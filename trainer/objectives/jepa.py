@@ -17,8 +17,9 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.models.embed import take_tokens
+from surgstream.trainer.models.initial import initialise_rescaled
 from surgstream.trainer.models.predictor import Predictor
-from surgstream.trainer.models.vit import Encoder, initialise_rescaled
+from surgstream.trainer.models.vit import Encoder
 from surgstream.trainer.objectives.base import NetworkUse, Objective, Pass
 from surgstream.trainer.objectives.colours import FeatureColours, only, spread_over
 from surgstream.trainer.objectives.config import JepaConfig
