@@ -124,7 +124,7 @@ def random_source(recipe: str) -> TrainedEncoder:
     networks = nn.ModuleDict({"encoder": Encoder(encoder)})
     predictor = predictor_of(config.objective)
     if predictor:
-        networks["predictor"] = Predictor(predictor, encoder.grid, encoder.shape.embed_dim)
+        networks["predictor"] = Predictor(predictor, encoder)
 
     generator = torch.Generator().manual_seed(0)
     initialise(networks, generator)

@@ -24,11 +24,11 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
         # The order decides: mask tokens have one axis as norms do, and the embedding has a bias.
         if name.endswith("mask_token"):
             nn.init.trunc_normal_(parameter, std=0.02, a=-0.02, b=0.02, generator=generator)
-        elif "embedding.projection" in name:
+        elif "embedding." in name and "projection" in name:
             weight = module.get_parameter(f"{name.rpartition('.')[0]}.weight")
             bound = weight.shape[1] ** -0.5
             nn.init.uniform_(parameter, -bound, bound, generator=generator)
-        elif name.endswith("bias"):
+        elif name.endswith("bias") or ".modality." in name:
             nn.init.zeros_(parameter)
         elif parameter.ndim == 1:
             nn.init.ones_(parameter)
@@ -40,7 +40,8 @@ def initialise_rescaled(module: nn.Module, generator: torch.Generator) -> None:
     """Initialise a model built of this package's parts, as V-JEPA does.
 
     Matrices are truncated normal with standard deviation 0.02, and those that end block i's two residual branches,
-    counted from 1, are divided by sqrt(2 i); mask tokens and biases are zero, norms one.
+    counted from 1, are divided by sqrt(2 i); mask tokens and biases are zero, norms one. Embeddings of what tokens are
+    of are normal with standard deviation 1e-6.
 
     Args:
         module: Changed in place, parameter by parameter in the order of their names.
@@ -50,6 +51,8 @@ def initialise_rescaled(module: nn.Module, generator: torch.Generator) -> None:
         for name, parameter in module.named_parameters():
             if name.endswith(("bias", "mask_tokens")):
                 nn.init.zeros_(parameter)
+            elif ".modality." in name:
+                nn.init.normal_(parameter, std=1e-6, generator=generator)
             elif parameter.ndim == 1:
                 nn.init.ones_(parameter)
             else:

@@ -256,7 +256,11 @@ class JepaConfig(Protocol):
 
     @property
     def predictor(self) -> PredictorConfig:
-        """Predicts the averaged encoder's features."""
+        """Predicts the target network's features."""
+
+
+class AveragedJepaConfig(JepaConfig, Protocol):
+    """The same, of objectives whose target network is an average."""
 
     @property
     def ema_decay(self) -> float:

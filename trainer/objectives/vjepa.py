@@ -18,7 +18,7 @@ from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.models.embed import take_tokens
 from surgstream.trainer.objectives.base import ObjectiveOutput
 from surgstream.trainer.objectives.config import VJepaConfig
-from surgstream.trainer.objectives.jepa import Jepa, Mask, TokenCount, distance_of_mean
+from surgstream.trainer.objectives.jepa import AveragedJepa, Mask, TokenCount, distance_of_mean
 from surgstream.trainer.objectives.masking import block_mask
 from surgstream.trainer.objectives.tube_draws import to_device
 
@@ -26,7 +26,7 @@ _COUNTED_CLIPS = 480
 _COUNTED_TOGETHER = 24
 
 
-class VJepa(Jepa):
+class VJepa(AveragedJepa):
     """The objective.
 
     Args:

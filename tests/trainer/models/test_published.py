@@ -22,8 +22,8 @@ from surgstream.trainer.models.config import (
     PredictorConfig,
     TeacherConfig,
 )
+from surgstream.trainer.models.images.teacher import Teacher, load_teacher
 from surgstream.trainer.models.networks import AVERAGES
-from surgstream.trainer.models.teacher import Teacher, load_teacher
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.base import Objective
 from surgstream.trainer.objectives.config import (

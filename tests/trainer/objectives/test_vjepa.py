@@ -44,7 +44,7 @@ class Networks(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.encoder = Encoder(ENCODER)
-        self.predictor = Predictor(PREDICTOR, ENCODER.grid, ENCODER.shape.embed_dim)
+        self.predictor = Predictor(PREDICTOR, ENCODER)
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
             for parameter in self.parameters():
