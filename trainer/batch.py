@@ -1,6 +1,6 @@
 """A micro-batch of clips, as the data side hands it to the training side."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +40,8 @@ class ClipBatch:
         valid: (B,) bool on the host; False for clips that fill up the last batch of a finite pass and must not count.
         labels: What is true of the clips, on the device: of classes (B,) int64; of several (B, C) float32; of numbers
             (B,) float32; None where nothing is asked of them.
+        stills: (B,) bool on the host, the clips that are still images, all of whose frames are the same; none by
+            default.
         step_draw: Draw number of the first clip of the optimizer step, over all ranks: the key of what a step draws
             once. The training loop sets it.
     """
@@ -49,19 +51,30 @@ class ClipBatch:
     names: tuple[ClipName, ...]
     valid: npt.NDArray[np.bool_]
     labels: Tensor | None = None
+    stills: npt.NDArray[np.bool_] = field(default=None)  # type: ignore[arg-type]
     step_draw: int = 0
+
+    def __post_init__(self) -> None:
+        """Take clips for videos where nothing else is said."""
+        if self.stills is None:
+            object.__setattr__(self, "stills", np.zeros(len(self.draws), bool))
 
     def without_padding(self) -> "ClipBatch":
         """Keep the valid clips; all clips where none is valid, so that there is always something to compute."""
         if self.valid.all() or not self.valid.any():
             return self
 
-        kept = np.flatnonzero(self.valid).tolist()
+        return self.take(np.flatnonzero(self.valid))
+
+    def take(self, rows: npt.NDArray[np.int64]) -> "ClipBatch":
+        """Keep some of the clips, by their places (b,) in the batch."""
+        kept = rows.tolist()
         return ClipBatch(
             clips=self.clips[kept],
             draws=self.draws[kept],
             names=tuple(self.names[i] for i in kept),
             valid=self.valid[kept],
             labels=None if self.labels is None else self.labels[kept],
+            stills=self.stills[kept],
             step_draw=self.step_draw,
         )

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from einops import rearrange
@@ -47,6 +47,20 @@ class Mask(NamedTuple):
 
     visible: Tensor
     masked: Tensor
+
+
+class Seen(NamedTuple):
+    """Clips under one mask.
+
+    Attributes:
+        clips: (B, C, T, H, W).
+        targets: (B, N, L D), those of all tokens.
+        mask: The mask.
+    """
+
+    clips: Tensor
+    targets: Tensor
+    mask: Mask
 
 
 class Jepa(Objective):
@@ -105,14 +119,17 @@ class Jepa(Objective):
     @torch.no_grad()
     def collapse_features(self, batch: ClipBatch) -> dict[str, Tensor]:
         """`targets` and `predictions` of the masked tokens, the latter scaled like the former."""
-        targets = self.targets(batch)
-        visible, masked = self.draw(batch)[0]
-        encoded = self.encoder.at_levels(batch.clips, visible)
+        clips, targets, (visible, masked) = self.first_seen(batch)
+        encoded = self.encoder.at_levels(clips, visible)
         predicted = self._scaled(self.predictor(encoded, visible, masked, 0).float())
         return {
             "targets": take_tokens(targets, masked).flatten(0, 1),
             "predictions": predicted.flatten(0, 1),
         }
+
+    def first_seen(self, batch: ClipBatch) -> Seen:
+        """What pictures and checks of collapse look at: the clips under their first kind of mask."""
+        return Seen(batch.clips, self.targets(batch), self.draw(batch)[0])
 
     def worst_case(self, batch: ClipBatch) -> ClipBatch:
         """The draws, among some steps', with the most visible tokens: the worst case for memory."""
@@ -122,7 +139,12 @@ class Jepa(Objective):
         return max(tried, key=self._num_visible_drawn)
 
     def _num_visible_drawn(self, batch: ClipBatch) -> int:
-        return sum(mask.visible.numel() for mask in self.draw(batch))
+        return sum(mask.visible.numel() for mask in self.masks_among(self.draw(batch)))
+
+    def masks_among(self, draws: Any) -> list[Mask]:
+        """All masks among what `draw` returned; by default it returns nothing else."""
+        masks: list[Mask] = draws
+        return masks
 
     @torch.no_grad()
     def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:
@@ -132,17 +154,16 @@ class Jepa(Objective):
         green and blue. The prediction shows the same of visible tokens, and what is predicted of masked ones; tokens
         that a mask leaves out are black.
         """
-        targets = self.targets(batch)
-        visible, masked = self.draw(batch)[0]
-        encoded = self.encoder.at_levels(batch.clips, visible)
+        clips, targets, (visible, masked) = self.first_seen(batch)
+        encoded = self.encoder.at_levels(clips, visible)
         predicted = self.predictor(encoded, visible, masked, 0).float()
         index = masked.unsqueeze(-1).expand_as(predicted)
 
         colours = FeatureColours(targets)
-        size = batch.clips.shape[2:]
+        size = clips.shape[2:]
         with_predictions = targets.scatter(1, index, predicted)
         painted = only(colours(with_predictions), torch.cat([visible, masked], dim=1))
-        original, hidden = self.pixels.hidden(batch.clips, visible, masked)
+        original, hidden = self.pixels.hidden(clips, visible, masked)
 
         return {
             "original": original,
@@ -163,10 +184,6 @@ class Jepa(Objective):
             "encoder": NetworkUse(self.encoder, encoding_flops, encodings),
             "predictor": NetworkUse(self.predictor, prediction_flops, predictions),
         }
-
-    @abstractmethod
-    def draw(self, batch: ClipBatch) -> list[Mask]:
-        """The masks of a micro-batch, one of each kind."""
 
     def _scaled(self, features: Tensor) -> Tensor:
         if not self._normalise_targets:
