@@ -80,6 +80,8 @@ class VJepa(AveragedJepa):
         super().__init__(config, seed, counts, predicts_visible=config.context is not None)
         self.config = config
         self.image_grid = self.grid._replace(slices=1)
+        # Of a video's loss, and of an image's
+        self._weights = config.images.weights if config.images else (1.0, 1.0)
 
     def draw(self, batch: ClipBatch) -> list[Part]:
         """Draw the blocks to hide, through all of time: for the videos first, then for the images, if there are any."""
@@ -109,9 +111,9 @@ class VJepa(AveragedJepa):
             "loss/prediction": _mean(shares, [each.by_mask.detach().mean() for each in found]),
             "loss/prediction_of_mean": _mean(shares, [each.of_mean for each in found]),
         }
-        if self.config.context:
+        if self.config.context is not None:
             metrics["loss/context"] = _mean(shares, [each.context.detach() for each in found])
-        if self.config.images:
+        if self.config.images is not None:
             return self._weighted(parts, found, metrics)
 
         by_mask = found[0].by_mask.detach()
@@ -209,11 +211,10 @@ class VJepa(AveragedJepa):
         self, parts: list[Part], found: list[PartLosses], metrics: dict[str, Tensor]
     ) -> ObjectiveOutput:
         """The loss of videos and images together, each by its weight, [J11]."""
-        assert self.config.images
         nothing = 0.0 * self._of_one_kind()
         added = [nothing, nothing]
         for part, losses in zip(parts, found, strict=True):
-            weight = self.config.images.weights[part.of.is_image]
+            weight = self._weights[part.of.is_image]
             added[part.of.is_image] = weight * part.of.share * losses.whole
 
         videos, images = added
