@@ -39,6 +39,7 @@ MAE = VideoMaeConfig()
 WIDER = DecoderConfig(
     depth=4, embed_dim=512, num_heads=8, positions="sinusoid", projection_bias=False, drop_path=0.0
 )
+NARROWER = replace(WIDER, embed_dim=192, num_heads=3)
 JEPA = VJepaConfig(predictor=PredictorConfig(num_mask_tokens=10))
 HUGE = replace(JEPA.encoder, size="huge")
 GIANT = replace(JEPA.encoder, size="giant", num_heads=22)
@@ -53,13 +54,22 @@ def jepa_2_1(size: Literal["base", "large", "giant", "gigantic"]) -> ObjectiveCo
 
 # Of each file, the layout that reads it, an objective that has its shapes, and how much of the file is read.
 VIDEOS: dict[str, tuple[str, ObjectiveConfig, str]] = {
+    "videomae_small": (
+        "videomae", replace(MAE, encoder=replace(MAE.encoder, size="small"), decoder=NARROWER), "all",
+    ),
     "videomae_base": ("videomae", MAE, "all"),
     "videomae_large": (
         "videomae", replace(MAE, encoder=replace(MAE.encoder, size="large"), decoder=replace(WIDER, depth=12)), "all",
     ),
+    "videomae_huge": (
+        "videomae",
+        replace(MAE, encoder=replace(MAE.encoder, size="huge"), decoder=replace(WIDER, embed_dim=640, depth=12)),
+        "all",
+    ),
     "videomaev2_giant": (
         "videomae", replace(MAE, encoder=replace(MAE.encoder, size="giant", patch_size=14)), "encoder",
     ),
+    "videomaev2_small_distilled": ("videomae", replace(MAE, encoder=replace(MAE.encoder, size="small")), "encoder"),
     "videomaev2_base_distilled": ("videomae", MAE, "encoder"),
     "surgvista_student_base": ("surgvista", SurgVistaConfig(), "all"),
     "vjepa2_vitl": ("vjepa2", JEPA, "all"),

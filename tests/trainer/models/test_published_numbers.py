@@ -1,7 +1,8 @@
 """Parameters and operations of every published size, as integers, beside the matrices that they are counted from.
 
-Shapes are those of the public classes: MCG-NJU/VideoMAE 14ef8d8, OpenGVLab/VideoMAEv2 29eab1e, isyangshu/SurgVISTA
-00ae4bc, facebookresearch/vjepa2 c2963a4, and for V-JEPA 2.1 a copy of its code; see docs/recipes_next.md.
+Shapes are those of the public classes: MCG-NJU/VideoMAE 14ef8d8, OpenGVLab/VideoMAEv2 29eab1e, facebookresearch/vjepa2
+c2963a4, and for V-JEPA 2.1 a copy of its code; docs/recipes_next.md has the parameters of V-JEPA's and their sources.
+VideoMAE's S, B, L and H and V-JEPA 2's L, H and g were counted with these classes as well.
 """
 
 import math
