@@ -19,8 +19,8 @@ from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.models.config import EncoderConfig, Grid, PredictorConfig
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.config import VJepaConfig
-from surgstream.trainer.objectives.distances import distances_to_masked
-from surgstream.trainer.objectives.masking import BlockMask
+from surgstream.trainer.objectives.masks.distances import distances_to_masked
+from surgstream.trainer.objectives.masks.masking import BlockMask
 from surgstream.trainer.objectives.vjepa import VJepa
 from surgstream.trainer.objectives.vjepa_config import ContextConfig, ImagesConfig
 from tests.trainer.objectives.slow_vjepa21 import slow_distance, slow_levels, slow_loss
