@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
 
+from surgstream.configs.loading import to_tree
 from surgstream.shards.format.names import index_name
 
 
@@ -161,7 +162,10 @@ class PackedVideo:
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """A tar of whole videos of one dataset, with the checksums of the tar and of its index."""
+    """A tar of whole videos of one dataset, with the checksums of the tar and of its index.
+
+    Where it is of `stills`, each of its frames is an image of its own, not a moment of a video.
+    """
 
     name: str
     num_bytes: int
@@ -171,6 +175,14 @@ class Shard:
     specialty: str
     procedure: str
     videos: tuple[PackedVideo, ...]
+    stills: bool = False
+
+    def stored(self) -> dict[str, Any]:
+        """The shard as manifests hold it: of videos as those of before did, which knew no stills."""
+        tree: dict[str, Any] = to_tree(self)
+        if not self.stills:
+            del tree["stills"]
+        return tree
 
     @property
     def num_frames(self) -> int:
