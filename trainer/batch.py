@@ -1,6 +1,6 @@
 """A micro-batch of clips, as the data side hands it to the training side."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +38,8 @@ class ClipBatch:
         draws: (B,) int64 on the host, the clips' draw numbers: the key of every random choice about a clip.
         names: B clips by name, for logs and messages.
         valid: (B,) bool on the host; False for clips that fill up the last batch of a finite pass and must not count.
+        stills: (B,) bool on the host; True for clips whose T frames are one picture: still images, and frames of videos
+            that are shown alone. As made, none is.
         labels: What is true of the clips, on the device: of classes (B,) int64; of several (B, C) float32; of numbers
             (B,) float32; None where nothing is asked of them.
         step_draw: Draw number of the first clip of the optimizer step, over all ranks: the key of what a step draws
@@ -48,8 +50,14 @@ class ClipBatch:
     draws: npt.NDArray[np.int64]
     names: tuple[ClipName, ...]
     valid: npt.NDArray[np.bool_]
+    stills: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     labels: Tensor | None = None
     step_draw: int = 0
+
+    def __post_init__(self) -> None:
+        """Say of each clip that it is no still, where nothing is said."""
+        if not self.stills.size:
+            object.__setattr__(self, "stills", np.zeros(len(self.draws), bool))
 
     def without_padding(self) -> "ClipBatch":
         """Keep the valid clips; all clips where none is valid, so that there is always something to compute."""
@@ -62,6 +70,7 @@ class ClipBatch:
             draws=self.draws[kept],
             names=tuple(self.names[i] for i in kept),
             valid=self.valid[kept],
+            stills=self.stills[kept],
             labels=None if self.labels is None else self.labels[kept],
             step_draw=self.step_draw,
         )
