@@ -190,6 +190,11 @@ class Shard:
         return sum(video.num_frames for video in self.videos)
 
     @property
+    def seconds(self) -> float:
+        """Seconds of video that its frames stand for: none of still images."""
+        return 0.0 if self.stills else sum(video.num_frames / video.fps for video in self.videos)
+
+    @property
     def index_name(self) -> str:
         """The name of the index beside the tar."""
         return index_name(self.name)

@@ -14,7 +14,7 @@ class DatasetSummary:
         name: Its name.
         specialty: Its specialty.
         videos: How many of its videos are shown.
-        hours: What is shown of them.
+        hours: What is shown of them; still images have none.
         licence: Its licence, as the first sample has it; None where that says none.
     """
 
@@ -53,13 +53,14 @@ def summarise(table: FrameTable) -> CorpusSummary:
                 videos.add(part.video)
                 seconds += len(part.frames) * part.frames.step / part.fps
 
+        are_stills = table.frames_apart(size.name) == [0]
         first = next(table.rows(size.name, 0, 1))
         datasets.append(
             DatasetSummary(
                 name=size.name,
                 specialty=size.specialty,
                 videos=len(videos),
-                hours=seconds / 3600,
+                hours=0.0 if are_stills else seconds / 3600,
                 licence=licence_in(table.storage, first.shard),
             )
         )
