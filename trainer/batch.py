@@ -38,10 +38,10 @@ class ClipBatch:
         draws: (B,) int64 on the host, the clips' draw numbers: the key of every random choice about a clip.
         names: B clips by name, for logs and messages.
         valid: (B,) bool on the host; False for clips that fill up the last batch of a finite pass and must not count.
-        stills: (B,) bool on the host; True for clips whose T frames are one picture: still images, and frames of videos
-            that are shown alone. As made, none is.
         labels: What is true of the clips, on the device: of classes (B,) int64; of several (B, C) float32; of numbers
             (B,) float32; None where nothing is asked of them.
+        stills: (B,) bool on the host, the clips whose frames are one picture: still images, and frames that a task shows
+            alone. None by default.
         step_draw: Draw number of the first clip of the optimizer step, over all ranks: the key of what a step draws
             once. The training loop sets it.
     """
@@ -50,13 +50,13 @@ class ClipBatch:
     draws: npt.NDArray[np.int64]
     names: tuple[ClipName, ...]
     valid: npt.NDArray[np.bool_]
-    stills: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     labels: Tensor | None = None
+    stills: npt.NDArray[np.bool_] = field(default=None)  # type: ignore[arg-type]
     step_draw: int = 0
 
     def __post_init__(self) -> None:
-        """Say of each clip that it is no still, where nothing is said."""
-        if not self.stills.size:
+        """Take clips for videos where nothing else is said."""
+        if self.stills is None:
             object.__setattr__(self, "stills", np.zeros(len(self.draws), bool))
 
     def without_padding(self) -> "ClipBatch":
@@ -64,13 +64,17 @@ class ClipBatch:
         if self.valid.all() or not self.valid.any():
             return self
 
-        kept = np.flatnonzero(self.valid).tolist()
+        return self.take(np.flatnonzero(self.valid))
+
+    def take(self, rows: npt.NDArray[np.int64]) -> "ClipBatch":
+        """Keep some of the clips, by their places (b,) in the batch."""
+        kept = rows.tolist()
         return ClipBatch(
             clips=self.clips[kept],
             draws=self.draws[kept],
             names=tuple(self.names[i] for i in kept),
             valid=self.valid[kept],
-            stills=self.stills[kept],
             labels=None if self.labels is None else self.labels[kept],
+            stills=self.stills[kept],
             step_draw=self.step_draw,
         )

@@ -27,8 +27,9 @@ from surgstream.trainer.export.folder.record import LayoutName
 from surgstream.trainer.export.source import TrainedEncoder
 from surgstream.trainer.export.writing import publish
 from surgstream.trainer.lineage.ancestry import NOTHING
+from surgstream.trainer.models.initial import initialise
 from surgstream.trainer.models.predictor import Predictor
-from surgstream.trainer.models.vit import Encoder, initialise
+from surgstream.trainer.models.vit import Encoder
 from surgstream.trainer.objectives.config import predictor_of
 
 RECIPES = Path(__file__).parents[2] / "configs" / "pretrain"
@@ -123,7 +124,7 @@ def random_source(recipe: str) -> TrainedEncoder:
     networks = nn.ModuleDict({"encoder": Encoder(encoder)})
     predictor = predictor_of(config.objective)
     if predictor:
-        networks["predictor"] = Predictor(predictor, encoder.grid, encoder.shape.embed_dim)
+        networks["predictor"] = Predictor(predictor, encoder)
 
     generator = torch.Generator().manual_seed(0)
     initialise(networks, generator)

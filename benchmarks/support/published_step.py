@@ -29,7 +29,7 @@ from surgstream.benchmarks.support.training import surgvista_of
 from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD, ClipBatch
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.zero import parameter_groups
-from surgstream.trainer.models.teacher import Teacher, load_teacher
+from surgstream.trainer.models.images.teacher import Teacher, load_teacher
 from surgstream.trainer.objectives.config import SurgVistaConfig
 from surgstream.trainer.objectives.masking import tube_mask
 

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 # Without it torchvision, which Streaming imports, fails with a CPU-only torch
-import surgstream.trainer.models.teacher  # noqa: F401
+import surgstream.trainer.models.images.teacher  # noqa: F401
 from surgstream.benchmarks.peers.samples import clips, pack, unpack
 from surgstream.benchmarks.support.harness import Case
 from surgstream.benchmarks.support.material import NUM_FRAMES, SEGMENT_FRAMES, STRIDE, long_corpus

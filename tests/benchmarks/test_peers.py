@@ -32,7 +32,7 @@ def test_a_run_of_64_frames_has_four_whole_clips_and_every_frame_once() -> None:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_peer_reads_every_sample_once(name: str, workers: int, tmp_path: Path) -> None:
     importlib.import_module(
-        "surgstream.trainer.models.teacher"
+        "surgstream.trainer.models.images.teacher"
     )  # see benchmarks/themes/read_peers.py
     peer = importlib.import_module(f"surgstream.benchmarks.peers.{name}")
     (tmp_path / "data").mkdir()

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from surgstream.shards.format.index import ROW
-from surgstream.trainer.models.timm_vit import timm
+from surgstream.trainer.models.images.timm_vit import timm
 from surgstream.trainer.runs.files import FAILED, read_mark
 from tests.end_to_end.conftest import Corpora
 from tests.end_to_end.runs import audit, begin, close, fail, losses, metrics, train, without_rank

@@ -16,7 +16,7 @@ from surgstream.launch.__main__ import main
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.models.decoder import Decoder
-from surgstream.trainer.models.teacher import Teacher
+from surgstream.trainer.models.images.teacher import Teacher
 from surgstream.trainer.models.vit import Encoder
 from surgstream.trainer.objectives.surgvista import SurgVista
 from surgstream.trainer.runs.files import FAILED, checkpoint_name, read_mark

@@ -18,9 +18,9 @@ from surgstream.trainer.encoders.config import FrozenConfig
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.lineage.config import WarmStartConfig
 from surgstream.trainer.models.config import Grid, TeacherConfig
+from surgstream.trainer.models.images.teacher import load_teacher
+from surgstream.trainer.models.images.timm_vit import timm
 from surgstream.trainer.models.published import LAYOUTS
-from surgstream.trainer.models.teacher import load_teacher
-from surgstream.trainer.models.timm_vit import timm
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.config import ObjectiveConfig
 from surgstream.trainer.warm_start import warm_start

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from surgstream.trainer.models.config import Grid, TeacherConfig
-from surgstream.trainer.models.teacher import Teacher, load_teacher
-from surgstream.trainer.models.timm_vit import timm
+from surgstream.trainer.models.images.teacher import Teacher, load_teacher
+from surgstream.trainer.models.images.timm_vit import timm
 
 # timm's own model for tests: 64 wide, 6 blocks, patches of 16, a class token; 160 pixels unless told otherwise.
 MODEL = "test_vit"

@@ -15,7 +15,8 @@ from tests.helpers.wheels import ROOMS, build_wheel
 RECIPE = "surgvista_tiny"
 IMPORT_ALL = """
 import importlib, pkgutil, sys
-import surgstream.trainer.models.teacher  # torchvision, which others import, fails beside a CPU-only torch without
+# torchvision, which others import, fails beside a CPU-only torch without this
+import surgstream.trainer.models.images.teacher
 
 for room in ("configs", "shards", "trainer", "launch"):
     package = importlib.import_module(f"surgstream.{room}")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
-import surgstream.trainer.models.teacher  # noqa: F401 - torchvision, which transformers imports, fails beside a CPU-only torch without
+import surgstream.trainer.models.images.teacher  # noqa: F401 - torchvision, which transformers imports, fails beside a CPU-only torch without
 from tests.helpers.ranks import process_group
 
 

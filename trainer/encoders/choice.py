@@ -19,8 +19,8 @@ from surgstream.trainer.engine.checkpoint_files import STATE
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.export.folder.record import CONFIG, TRANSFORMERS_KEY
 from surgstream.trainer.models.config import EncoderConfig
+from surgstream.trainer.models.images.timm_images import create_image_model
 from surgstream.trainer.models.networks import WeightsFile
-from surgstream.trainer.models.timm_images import create_image_model
 from surgstream.trainer.runs.files import CHECKPOINTS
 
 _RATE_TOLERANCE = 0.1

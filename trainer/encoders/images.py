@@ -12,7 +12,7 @@ from surgstream.trainer.encoders.colours import Renormalise
 from surgstream.trainer.encoders.identity import identity_of
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.config import Grid
-from surgstream.trainer.models.timm_images import ImageModel, image_flops
+from surgstream.trainer.models.images.timm_images import ImageModel, image_flops
 
 
 class ImageEncoder(FrozenEncoder):

@@ -16,8 +16,9 @@ from surgstream.trainer.encoders.source import VideoSource
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.config import EncoderConfig, Grid
 from surgstream.trainer.models.embed import fixed_positions
+from surgstream.trainer.models.initial import initialise, initialise_rescaled
 from surgstream.trainer.models.networks import differences_between
-from surgstream.trainer.models.vit import Encoder, initialise, initialise_rescaled
+from surgstream.trainer.models.vit import Encoder
 
 log = logging.getLogger(__name__)
 

@@ -63,7 +63,7 @@ def _has_transformers() -> bool:
         return False
     try:
         # The teacher's module declares what torchvision, which transformers imports, lacks with a CPU-only torch.
-        for module in ("surgstream.trainer.models.teacher", "transformers.modeling_utils"):
+        for module in ("surgstream.trainer.models.images.teacher", "transformers.modeling_utils"):
             importlib.import_module(module)
     except ImportError as error:
         log.warning(

@@ -92,6 +92,10 @@ class EncoderConfig:
         tubelet_size: Frames of a tubelet.
         positions: `sincos` of time, row and column (SurgVISTA), `sinusoid` of the token's number (VideoMAE), or `rope`,
             rotary on three axes (V-JEPA 2), or `rope_scaled`, which scales those of space (V-JEPA 2.1).
+        levels: Blocks, counted from 1 to the last, that a predictor learns from, each with a norm of its own (V-JEPA
+            2.1); empty is the last one alone.
+        images: Give still images a tokenizer of their own, of single frames, and both images and clips an embedding of
+            what they are (V-JEPA 2.1). Without it, an image is a clip of the same picture over and over.
         drop_path: Rate of stochastic depth in the last block; it grows linearly from 0 in the first.
         activation_checkpointing: Recompute each block in the backward pass instead of keeping its activations.
     """
@@ -105,6 +109,8 @@ class EncoderConfig:
     patch_size: Annotated[int, Range(1, 4096)] = 16
     tubelet_size: Annotated[int, Range(1, 4096)] = 2
     positions: Positions = "sincos"
+    levels: tuple[Annotated[int, Range(1, 128)], ...] = ()
+    images: bool = False
     drop_path: Annotated[float, Range(0, 0.99)] = 0.1
     activation_checkpointing: bool = False
 
@@ -114,6 +120,11 @@ class EncoderConfig:
         given = {"embed_dim": self.embed_dim, "depth": self.depth, "num_heads": self.num_heads}
         replaced = {name: number for name, number in given.items() if number is not None}
         return SIZES[self.size]._replace(**replaced)
+
+    @property
+    def num_levels(self) -> int:
+        """Blocks that a predictor learns from."""
+        return len(self.levels) or 1
 
     @property
     def is_rotary(self) -> bool:
@@ -131,6 +142,12 @@ class EncoderConfig:
         yield from self.shape.problems()
         if self.is_rotary:
             yield from rotary_problems(self.shape)
+        depth = self.shape.depth
+        if self.levels and (self.levels[-1] != depth or sorted({*self.levels}) != [*self.levels]):
+            yield (
+                f"levels: expected blocks in ascending order, the last one ({depth}) among them, got "
+                f"{list(self.levels)}"
+            )
         for whole, part in (("image_size", "patch_size"), ("num_frames", "tubelet_size")):
             total = getattr(self, whole)
             step = getattr(self, part)

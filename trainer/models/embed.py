@@ -119,9 +119,12 @@ class TubeletEmbedding(nn.Module):
         tubelet_size: Frames of a tubelet.
         patch_size: Rows and columns of a tubelet.
         positions: The kind of positions that is added.
+        images: Whether images, which are clips of one frame, have a projection of their own, and both kinds an
+            embedding of what they are.
     """
 
     positions: Tensor | None
+    image_projection: nn.Linear | None
 
     def __init__(
         self,
@@ -130,11 +133,18 @@ class TubeletEmbedding(nn.Module):
         tubelet_size: int,
         patch_size: int,
         positions: Positions = "sincos",
+        *,
+        images: bool = False,
     ) -> None:
         super().__init__()
         self.tubelet_size = tubelet_size
         self.patch_size = patch_size
         self.projection = nn.Linear(3 * tubelet_size * patch_size**2, embed_dim)
+        self.image_projection = None
+        self.modality = None
+        if images:
+            self.image_projection = nn.Linear(3 * patch_size**2, embed_dim)
+            self.modality = Modality(embed_dim)
         fixed = fixed_positions(positions, embed_dim, grid)
         self.register_buffer("positions", fixed, persistent=False)
 
@@ -142,16 +152,46 @@ class TubeletEmbedding(nn.Module):
         """Embed clips.
 
         Args:
-            clips: (B, C, T, H, W).
+            clips: (B, C, T, H, W); images have one frame.
             visible: (B, M) int64, the tokens to embed; all N when None.
 
         Returns:
             (B, M, D).
         """
-        tubelets = to_tubelets(clips, self.tubelet_size, self.patch_size)
+        projection = self.projection
+        tubelet_size = self.tubelet_size
+        is_image = clips.shape[2] == 1
+        if self.image_projection is not None and is_image:
+            projection = self.image_projection
+            tubelet_size = 1
+
+        tubelets = to_tubelets(clips, tubelet_size, self.patch_size)
+        num_tokens = tubelets.shape[1]
         if visible is not None:
             tubelets = take_tokens(tubelets, visible)
-        embedded: Tensor = self.projection(tubelets)
+
+        embedded: Tensor = projection(tubelets)
+        if self.modality is not None:
+            embedded = embedded + self.modality(is_image=is_image).to(embedded.dtype)
         if self.positions is None:
             return embedded
-        return embedded + (self.positions if visible is None else self.positions[visible])
+        # An image's tokens are where those of a clip's first slice are
+        positions = self.positions[:num_tokens] if visible is None else self.positions[visible]
+        return embedded + positions
+
+
+class Modality(nn.Module):
+    """What tokens are of, as a vector that is added to them: one for videos, and one for still images.
+
+    Args:
+        embed_dim: D.
+    """
+
+    def __init__(self, embed_dim: int) -> None:
+        super().__init__()
+        self.of_videos = nn.Parameter(torch.zeros(embed_dim))
+        self.of_images = nn.Parameter(torch.zeros(embed_dim))
+
+    def forward(self, *, is_image: bool) -> Tensor:
+        """The vector (D,)."""
+        return self.of_images if is_image else self.of_videos

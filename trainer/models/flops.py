@@ -26,8 +26,11 @@ class Decoding(Protocol):
     """A network from encoded visible tokens to a prediction of every masked one."""
 
     shape: TransformerShape
-    projection: nn.Linear
     head: nn.Linear
+
+    @property
+    def projection(self) -> nn.Module:
+        """From the encoder's width to its own."""
 
     @property
     def blocks(self) -> nn.Module:

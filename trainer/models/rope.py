@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from surgstream.trainer.models.config import Grid, TransformerShape
+from surgstream.trainer.models.config import EncoderConfig, Grid, TransformerShape
 
 _TRAINED_PIXELS = 256
 """The side of the clips whose rows and columns scaled positions are of."""
@@ -112,5 +112,15 @@ class Rope(nn.Module):
     def forward(self, tokens: Tensor | None = None) -> Tensor:
         """The rotations (2, B, M, d) of tokens (B, M) int64; those of all tokens, (2, 1, N, d), for None."""
         if tokens is None:
-            return self.tables.unsqueeze(1)
+            return self.first(self.tables.shape[1])
         return self.tables[:, tokens]
+
+    def first(self, num_tokens: int) -> Tensor:
+        """The rotations (2, 1, num_tokens, d) of the first tokens: those of an image are a clip's first."""
+        return self.tables[:, None, :num_tokens]
+
+
+def rope_of(encoder: EncoderConfig, shape: TransformerShape) -> Rope:
+    """The rotations of an encoder's tokens, for itself or for a transformer of another shape."""
+    is_scaled = encoder.positions == "rope_scaled"
+    return Rope(shape, encoder.grid, scaled_for=encoder.patch_size if is_scaled else None)

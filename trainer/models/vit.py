@@ -5,8 +5,6 @@ bias cannot change a softmax), GELU, an MLP some four times as wide, LayerNorm w
 handed in, not drawn here, so a block has no state and no randomness.
 """
 
-import math
-import re
 from collections.abc import Sequence
 
 import torch
@@ -18,10 +16,9 @@ from torch.utils.checkpoint import checkpoint
 from surgstream.trainer.models.config import EncoderConfig, TransformerShape
 from surgstream.trainer.models.embed import TubeletEmbedding
 from surgstream.trainer.models.flops import attention_macs, linear_macs
-from surgstream.trainer.models.rope import Rope, rotate
+from surgstream.trainer.models.rope import rope_of, rotate
 
 NORM_EPS = 1e-6
-_BRANCH_END = re.compile(r"blocks\.(\d+)\.(?:attention\.projection|mlp\.2)\.weight$")
 
 
 class Attention(nn.Module):
@@ -112,16 +109,28 @@ class Blocks(nn.ModuleList):
     def forward(
         self, x: Tensor, drop_path_scales: Tensor | None = None, rotation: Tensor | None = None
     ) -> Tensor:
-        """Run all blocks.
+        """Run all blocks; see `after`."""
+        return self.after([len(self) - 1], x, drop_path_scales, rotation)[0]
+
+    def after(
+        self,
+        numbers: Sequence[int],
+        x: Tensor,
+        drop_path_scales: Tensor | None = None,
+        rotation: Tensor | None = None,
+    ) -> list[Tensor]:
+        """Run all blocks, and keep what some of them give.
 
         Args:
+            numbers: Their numbers, from 0.
             x: (B, N, D).
             drop_path_scales: (B, depth, 2) float32, see `Block.forward`; None keeps everything.
             rotation: Rotary positions, see `rotate`.
 
         Returns:
-            (B, N, D).
+            (B, N, D) each, in the order in which they are named.
         """
+        found = {}
         for i, block in enumerate(self):
             keep = None if drop_path_scales is None else drop_path_scales[:, i]
             if self.activation_checkpointing and torch.is_grad_enabled():
@@ -131,7 +140,9 @@ class Blocks(nn.ModuleList):
                 )
             else:
                 x = block(x, keep, rotation)
-        return x
+            if i in numbers:
+                found[i] = x
+        return [found[number] for number in numbers]
 
 
 class Encoder(nn.Module):
@@ -145,23 +156,30 @@ class Encoder(nn.Module):
         super().__init__()
         self.shape = config.shape
         embed_dim = config.shape.embed_dim
-        scaled_for = config.patch_size if config.positions == "rope_scaled" else None
         self.embedding = TubeletEmbedding(
-            embed_dim, config.grid, config.tubelet_size, config.patch_size, config.positions
+            embed_dim,
+            config.grid,
+            config.tubelet_size,
+            config.patch_size,
+            config.positions,
+            images=config.images,
         )
         self.blocks = Blocks(config.shape, config.activation_checkpointing, rotary=config.is_rotary)
-        self.rope: Rope | None = None
-        if config.is_rotary:
-            self.rope = Rope(config.shape, config.grid, scaled_for=scaled_for)
+        self.rope = rope_of(config, config.shape) if config.is_rotary else None
         self.norm: nn.Module = nn.LayerNorm(embed_dim, eps=NORM_EPS)
+
+        # Of levels before the last one, whose norm is `norm`
+        self.levels = config.levels or (config.shape.depth,)
+        earlier = [nn.LayerNorm(embed_dim, eps=NORM_EPS) for _ in self.levels[:-1]]
+        self.level_norms = nn.ModuleList(earlier)
 
     def forward(
         self, clips: Tensor, visible: Tensor | None = None, drop_path_scales: Tensor | None = None
     ) -> Tensor:
-        """Encode clips.
+        """Encode clips, or images where there is a tokenizer for them.
 
         Args:
-            clips: (B, C, T, H, W), ImageNet-normalised.
+            clips: (B, C, T, H, W), ImageNet-normalised; images have one frame.
             visible: (B, M) int64, the tokens to encode; all N when None.
             drop_path_scales: (B, depth, 2) float32, see `Block.forward`.
 
@@ -175,83 +193,42 @@ class Encoder(nn.Module):
         self, clips: Tensor, visible: Tensor | None = None, drop_path_scales: Tensor | None = None
     ) -> Tensor:
         """The tokens (B, M, D) of the last block; see `forward`."""
-        rotation = None if self.rope is None else self.rope(visible)
         tokens = self.embedding(clips, visible)
-        encoded: Tensor = self.blocks(tokens, drop_path_scales, rotation)
+        encoded: Tensor = self.blocks(tokens, drop_path_scales, self._rotation(tokens, visible))
         return encoded
 
-    def after_blocks(self, clips: Tensor, numbers: Sequence[int]) -> list[Tensor]:
-        """The tokens (B, N, D) of some blocks, by their numbers from 0, in the order in which they are named."""
-        rotation = None if self.rope is None else self.rope(None)
-        tokens = self.embedding(clips)
-        found = {}
-        for number, block in enumerate(self.blocks):
-            tokens = block(tokens, None, rotation)
-            if number in numbers:
-                found[number] = tokens
-        return [found[number] for number in numbers]
+    def at_levels(self, clips: Tensor, visible: Tensor | None = None) -> Tensor:
+        """Encode clips, or images, to the levels that a predictor learns from: (B, M, L D), each normed by itself."""
+        numbers = [level - 1 for level in self.levels]
+        found = self.after_blocks(clips, numbers, visible)
+        norms = (*self.level_norms, self.norm)
+        normed = [norm(tokens) for norm, tokens in zip(norms, found, strict=True)]
+        return torch.cat(normed, dim=-1)
 
-    def flops(self, num_tokens: int, *, backward: bool = True) -> int:
-        """Floating point operations of a forward, and a backward, pass of one clip's `num_tokens` visible tokens."""
+    def after_blocks(
+        self, clips: Tensor, numbers: Sequence[int], visible: Tensor | None = None
+    ) -> list[Tensor]:
+        """The tokens (B, M, D) of some blocks, by their numbers from 0, in the order in which they are named."""
+        tokens = self.embedding(clips, visible)
+        return self.blocks.after(numbers, tokens, None, self._rotation(tokens, visible))
+
+    def _rotation(self, tokens: Tensor, visible: Tensor | None) -> Tensor | None:
+        """The rotary positions of embedded tokens (B, M, D)."""
+        if self.rope is None:
+            return None
+        return self.rope.first(tokens.shape[1]) if visible is None else self.rope(visible)
+
+    def flops(self, num_tokens: int, *, backward: bool = True, of_image: bool = False) -> int:
+        """Floating point operations of a forward, and a backward, pass of one clip's, or image's, visible tokens."""
         linear = linear_macs(self.blocks, num_tokens)
         attention = attention_macs(self.shape.embed_dim, self.shape.depth, num_tokens)
-        embedding = linear_macs(self.embedding, num_tokens)
+        projection = self.embedding.image_projection if of_image else self.embedding.projection
+        assert projection is not None
+        embedding = linear_macs(projection, num_tokens)
         if not backward:
             return 2 * (linear + attention + embedding)
         # Pixels take no gradient: the embedding's backward pass computes that of its weights alone
         return 2 * (3 * (linear + attention) + 2 * embedding)
-
-
-def initialise(module: nn.Module, generator: torch.Generator) -> None:
-    """Initialise a model built of this package's parts, as VideoMAE and SurgVISTA do.
-
-    Matrices (with queries, keys and values as one) are Xavier uniform, biases zero, norms one. Mask tokens are a normal
-    distribution of standard deviation 0.02 that is cut off there. The embedding's weights and biases are uniform up to
-    1 / sqrt(values of a tubelet), PyTorch's default of the Conv3d that it is, half as large as a matrix of it would be.
-
-    Args:
-        module: Changed in place, parameter by parameter in the order of their names.
-        generator: The only source of randomness.
-    """
-    for name, parameter in module.named_parameters():
-        # The order decides: mask tokens have one axis as norms do, and the embedding has a bias.
-        if name.endswith("mask_token"):
-            nn.init.trunc_normal_(parameter, std=0.02, a=-0.02, b=0.02, generator=generator)
-        elif "embedding.projection" in name:
-            weight = module.get_parameter(f"{name.rpartition('.')[0]}.weight")
-            bound = weight.shape[1] ** -0.5
-            nn.init.uniform_(parameter, -bound, bound, generator=generator)
-        elif name.endswith("bias"):
-            nn.init.zeros_(parameter)
-        elif parameter.ndim == 1:
-            nn.init.ones_(parameter)
-        else:
-            nn.init.xavier_uniform_(parameter, generator=generator)
-
-
-def initialise_rescaled(module: nn.Module, generator: torch.Generator) -> None:
-    """Initialise a model built of this package's parts, as V-JEPA does.
-
-    Matrices are truncated normal with standard deviation 0.02, and those that end block i's two residual branches,
-    counted from 1, are divided by sqrt(2 i); mask tokens and biases are zero, norms one.
-
-    Args:
-        module: Changed in place, parameter by parameter in the order of their names.
-        generator: The only source of randomness.
-    """
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            if name.endswith(("bias", "mask_tokens")):
-                nn.init.zeros_(parameter)
-            elif parameter.ndim == 1:
-                nn.init.ones_(parameter)
-            else:
-                nn.init.trunc_normal_(parameter, std=0.02, generator=generator)
-                last = _BRANCH_END.search(name)
-                if last:
-                    # Names count blocks from 0, the formula from 1
-                    number = int(last[1]) + 1
-                    parameter.div_(math.sqrt(2 * number))
 
 
 def num_parameters(module: nn.Module) -> int:

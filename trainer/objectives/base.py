@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.models.config import Transformer
-from surgstream.trainer.models.vit import Encoder, initialise, num_parameters
+from surgstream.trainer.models.initial import initialise
+from surgstream.trainer.models.vit import Encoder, num_parameters
 
 _BLOCK = re.compile(r"encoder\.blocks\.(\d+)\.")
 

@@ -13,6 +13,7 @@ from surgstream.trainer.models.config import (
     TeacherConfig,
 )
 from surgstream.trainer.objectives.masking import BlockMask, num_masked_tubes
+from surgstream.trainer.objectives.vjepa_config import ContextConfig, ImagesConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +98,8 @@ class VJepaConfig:
         predictor: Predicts the averaged encoder's features.
         masks: The kinds of masks. Every clip is encoded once with each.
         ema_decay: Share of the average that is kept at an update of the weights.
+        context: A loss of visible tokens (V-JEPA 2.1); null has none.
+        images: Still images beside videos (V-JEPA 2.1); null takes them for videos of one picture.
     """
 
     has_average: ClassVar[bool] = True
@@ -111,12 +114,19 @@ class VJepaConfig:
         BlockMask(num_blocks=2, scale=0.7),
     )
     ema_decay: Annotated[float, Range(0, 0.9999999)] = 0.99925
+    context: ContextConfig | None = None
+    images: ImagesConfig | None = None
 
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""
         yield from jepa_problems(self.encoder)
         if not self.masks:
             yield "masks: expected at least one kind, got none"
+        if self.encoder.images != (self.images is not None):
+            yield (
+                "encoder.images: expected true where objective.images is given, and false elsewhere, got "
+                f"{str(self.encoder.images).lower()}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,7 +266,11 @@ class JepaConfig(Protocol):
 
     @property
     def predictor(self) -> PredictorConfig:
-        """Predicts the averaged encoder's features."""
+        """Predicts the target network's features."""
+
+
+class AveragedJepaConfig(JepaConfig, Protocol):
+    """The same, of objectives whose target network is an average."""
 
     @property
     def ema_decay(self) -> float:
@@ -270,8 +284,11 @@ def predictor_of(config: ObjectiveConfig) -> PredictorConfig | None:
 
 def jepa_problems(encoder: EncoderConfig) -> Iterator[str]:
     """Yield what does not fit an objective with an averaged encoder and a predictor."""
-    if encoder.positions != "rope":
-        yield f"encoder.positions: expected rope, as the predictor has, got {encoder.positions}"
+    if not encoder.is_rotary:
+        yield (
+            "encoder.positions: expected rope or rope_scaled, which the predictor shares, got "
+            f"{encoder.positions}"
+        )
     if encoder.drop_path:
         yield (
             f"encoder.drop_path: expected 0, this objective drops nothing, got {encoder.drop_path}"

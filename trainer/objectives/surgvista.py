@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.models.decoder import Decoder
 from surgstream.trainer.models.embed import take_tokens
-from surgstream.trainer.models.teacher import Teacher, load_teacher
+from surgstream.trainer.models.images.teacher import Teacher, load_teacher
 from surgstream.trainer.models.vit import Encoder
 from surgstream.trainer.objectives.base import NetworkUse, Objective, ObjectiveOutput, Pass
 from surgstream.trainer.objectives.config import SurgVistaConfig

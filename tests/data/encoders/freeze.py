@@ -169,6 +169,6 @@ def main(clones: Path, out: Path) -> None:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     # torchvision, which timm imports, lacks these beside a CPU-only torch.
-    import surgstream.trainer.models.timm_vit  # noqa: F401
+    import surgstream.trainer.models.images.timm_vit  # noqa: F401
 
     main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -13,7 +13,7 @@ from surgstream.trainer.encoders.choice import load_frozen
 from surgstream.trainer.encoders.config import FrozenConfig
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.config import EncoderConfig
-from surgstream.trainer.models.timm_vit import timm
+from surgstream.trainer.models.images.timm_vit import timm
 from tests.helpers.published import published
 from tests.trainer.encoders.clips import assert_close, clips_for
 

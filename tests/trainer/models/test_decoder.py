@@ -4,7 +4,8 @@ import torch
 
 from surgstream.trainer.models.config import DecoderConfig, Grid
 from surgstream.trainer.models.decoder import Decoder
-from surgstream.trainer.models.vit import initialise, num_parameters
+from surgstream.trainer.models.initial import initialise
+from surgstream.trainer.models.vit import num_parameters
 from tests.trainer import reference
 
 GRID = Grid(2, 3, 3)

@@ -15,8 +15,8 @@ from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.config import Grid, TeacherConfig
-from surgstream.trainer.models.teacher import Teacher, load_teacher
-from surgstream.trainer.models.timm_vit import timm  # by its one door
+from surgstream.trainer.models.images.teacher import Teacher, load_teacher
+from surgstream.trainer.models.images.timm_vit import timm  # by its one door
 from tests.helpers.teachers import GRID, MODEL, last_block_patches, saved, vit
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.config import TeacherConfig
-from surgstream.trainer.models.teacher import load_teacher
-from surgstream.trainer.models.timm_vit import timm  # by its one door
+from surgstream.trainer.models.images.teacher import load_teacher
+from surgstream.trainer.models.images.timm_vit import timm  # by its one door
 from tests.helpers.teachers import GRID, MODEL, last_block_patches, saved, vit
 
 State = dict[str, Tensor]

@@ -8,7 +8,8 @@ import torch
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build
 from surgstream.trainer.models.config import EncoderConfig, TransformerShape
-from surgstream.trainer.models.vit import Block, Encoder, initialise, num_parameters
+from surgstream.trainer.models.initial import initialise
+from surgstream.trainer.models.vit import Block, Encoder, num_parameters
 from tests.trainer import reference
 
 TINY = EncoderConfig(

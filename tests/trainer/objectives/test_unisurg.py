@@ -307,7 +307,7 @@ def test_64_frames_need_no_memory_for_pairs_of_tokens(affinities: str) -> None:
         ),
         (
             {"encoder": {"positions": "sincos"}},
-            "encoder.positions: expected rope, as the predictor has, got sincos",
+            "encoder.positions: expected rope or rope_scaled, which the predictor shares, got sincos",
         ),
         (
             {"encoder": {"drop_path": 0.1}},

@@ -44,7 +44,7 @@ class Networks(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.encoder = Encoder(ENCODER)
-        self.predictor = Predictor(PREDICTOR, ENCODER.grid, ENCODER.shape.embed_dim)
+        self.predictor = Predictor(PREDICTOR, ENCODER)
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
             for parameter in self.parameters():
@@ -146,7 +146,7 @@ def test_the_loss_is_the_mean_distance_of_masked_tokens_over_the_kinds_of_masks(
             )
         distances = [
             sum(abs(z - h) for z, h in zip(token.tolist(), true[number].tolist(), strict=True)) / 48
-            for clip, tokens, true in zip(predicted, masked, targets, strict=True)
+            for clip, tokens, true in zip(predicted, masked, targets[0], strict=True)
             for token, number in zip(clip, tokens, strict=True)
         ]
         parts.append(sum(distances) / len(distances))
@@ -177,7 +177,10 @@ def test_masks_of_any_size_pass_through_the_same_graphs(
 ) -> None:
     objective = tiny()
     plain = [loss_of(objective, clip_batch([g, g + 1], 32, 6)).loss.item() for g in range(0, 12, 2)]
-    sizes = {objective.draw(clip_batch([g, g + 1], 32, 6))[0].masked.shape for g in range(0, 12, 2)}
+    sizes = {
+        objective.draw(clip_batch([g, g + 1], 32, 6))[0].masks[0].masked.shape
+        for g in range(0, 12, 2)
+    }
     assert len(sizes) > 1
     getattr(objective, way)(backend=traces, fullgraph=True)
     compiled, counts = [], []
@@ -240,7 +243,7 @@ def test_tokens_that_the_cut_leaves_out_are_counted_and_drawn_as_neither() -> No
         assert tokens == round(sum(getattr(count, kind) for count in published.counts) / 2)
     assert published.num_visible + published.num_masked < published.num_tokens
 
-    (visible, masked), rows = objective.draw(batch)[0], objective.pictures(batch)
+    (visible, masked), rows = objective.draw(batch)[0].masks[0], objective.pictures(batch)
     tubelets = {name: to_tubelets(row, 2, 8) for name, row in rows.items()}
     left_out = 0
     for i, (shown, hidden) in enumerate(zip(visible.tolist(), masked.tolist(), strict=True)):
@@ -260,7 +263,7 @@ def test_tokens_that_the_cut_leaves_out_are_counted_and_drawn_as_neither() -> No
 @pytest.mark.slow
 def test_flops_are_those_that_pytorch_counts() -> None:
     objective, batch = tiny(), clip_batch(range(8), 32, 6)
-    masks = objective.draw(batch)
+    masks = objective.draw(batch)[0].masks
     objective.counts = tuple(
         TokenCount(mask.visible.shape[1], mask.masked.shape[1]) for mask in masks
     )

@@ -11,10 +11,15 @@ from torch.nn import functional as F
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.config import Grid, TeacherConfig
 from surgstream.trainer.models.flops import attention_macs, linear_macs
-from surgstream.trainer.models.images import IMAGE_VIT, as_timm, trained_side
+from surgstream.trainer.models.images.layout import IMAGE_VIT, as_timm, trained_side
+from surgstream.trainer.models.images.timm_vit import (
+    create_vit,
+    fill,
+    known_pixels,
+    pretrained_weights,
+)
 from surgstream.trainer.models.layouts import Weights
 from surgstream.trainer.models.networks import WeightsFile
-from surgstream.trainer.models.timm_vit import create_vit, fill, known_pixels, pretrained_weights
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.config import MAX_PIXELS, TeacherConfig
-from surgstream.trainer.models.images import AFTER_BLOCKS, IMAGE_VIT
+from surgstream.trainer.models.images.layout import AFTER_BLOCKS, IMAGE_VIT
 from surgstream.trainer.models.layouts import Weights
 
 # timm imports torchvision, whose PyPI wheels are built for CUDA. With a CPU-only torch their compiled operators are

@@ -12,10 +12,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.config import MAX_PIXELS
-from surgstream.trainer.models.images import IMAGE_VIT, as_timm, trained_side
+from surgstream.trainer.models.images.layout import IMAGE_VIT, as_timm, trained_side
+from surgstream.trainer.models.images.timm_vit import (
+    check_name,
+    known_pixels,
+    pretrained_weights,
+    timm,
+)
 from surgstream.trainer.models.layouts import Weights
 from surgstream.trainer.models.networks import NetworkInFile, WeightsFile, differences_between
-from surgstream.trainer.models.timm_vit import check_name, known_pixels, pretrained_weights, timm
 
 # Where ConvNeXts of other code begin, whose names timm's filter knows.
 _CONVNEXT = NetworkInFile("downsample_layers.0.0.weight")

@@ -1,0 +1,1 @@
+"""Networks of images: those of timm, and frozen teachers made of them."""
