@@ -12,7 +12,7 @@ from surgstream.trainer.models.config import (
     PredictorConfig,
     TeacherConfig,
 )
-from surgstream.trainer.objectives.masking import BlockMask, num_masked_tubes
+from surgstream.trainer.objectives.masks.masking import BlockMask, num_masked_tubes
 from surgstream.trainer.objectives.vjepa_config import ContextConfig, ImagesConfig
 
 

@@ -27,12 +27,13 @@ from torch import Tensor
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.models.embed import take_tokens
 from surgstream.trainer.objectives.base import NetworkUse, ObjectiveOutput
-from surgstream.trainer.objectives.block_draws import draw_blocks, typical_counts
-from surgstream.trainer.objectives.clip_kinds import ClipsOfKind, kinds_in
 from surgstream.trainer.objectives.config import VJepaConfig
-from surgstream.trainer.objectives.distances import distances_to_masked
-from surgstream.trainer.objectives.jepa import AveragedJepa, Mask, Seen, distance_of_mean
-from surgstream.trainer.objectives.tube_draws import to_device
+from surgstream.trainer.objectives.jepa import AveragedJepa, Seen, distance_of_mean
+from surgstream.trainer.objectives.masks.block_draws import draw_blocks, typical_counts
+from surgstream.trainer.objectives.masks.clip_kinds import ClipsOfKind, kinds_in
+from surgstream.trainer.objectives.masks.distances import distances_to_masked
+from surgstream.trainer.objectives.masks.mask import Mask
+from surgstream.trainer.objectives.masks.tube_draws import to_device
 
 
 class Part(NamedTuple):

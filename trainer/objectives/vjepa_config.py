@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from surgstream.configs.ranges import Range
-from surgstream.trainer.objectives.masking import BlockMask
+from surgstream.trainer.objectives.masks.masking import BlockMask
 
 
 @dataclass(frozen=True, kw_only=True)

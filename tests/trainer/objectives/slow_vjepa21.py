@@ -9,7 +9,7 @@ from torch import Tensor
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.models.config import Grid
 from surgstream.trainer.models.vit import Encoder
-from surgstream.trainer.objectives.masking import block_mask
+from surgstream.trainer.objectives.masks.masking import block_mask
 from surgstream.trainer.objectives.vjepa import VJepa
 
 

@@ -19,8 +19,8 @@ from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.models.config import EncoderConfig, Grid, PredictorConfig
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.config import VJepaConfig
-from surgstream.trainer.objectives.distances import distances_to_masked
-from surgstream.trainer.objectives.masking import BlockMask
+from surgstream.trainer.objectives.masks.distances import distances_to_masked
+from surgstream.trainer.objectives.masks.masking import BlockMask
 from surgstream.trainer.objectives.vjepa import VJepa
 from surgstream.trainer.objectives.vjepa_config import ContextConfig, ImagesConfig
 from tests.trainer.objectives.slow_vjepa21 import slow_distance, slow_levels, slow_loss
@@ -265,8 +265,8 @@ def test_pictures_and_checks_of_collapse_are_of_videos_if_there_are_any() -> Non
         ({"encoder": {"levels": [3, 1]}}, "levels: expected blocks in ascending order, the last one (3) among them"),
         ({"encoder": {"levels": [1, 2]}}, "levels: expected blocks in ascending order, the last one (3) among them"),
         ({"images": None}, "expected true where objective.images is given, and false elsewhere, got true"),
-        ({"images": {"share": 0.5, "masks": []}}, "images.masks: expected at least one kind"),
-        ({"context": {"from_clips": 5}}, "context.full_at_clips: expected from_clips (5) or more, got 0"),
+        ({"images": {"share": 0.5, "masks": []}}, "images: masks: expected at least one kind"),
+        ({"context": {"from_clips": 5}}, "context: full_at_clips: expected from_clips (5) or more, got 0"),
         ({"encoder": {"positions": "sincos"}}, "encoder.positions: expected rope or rope_scaled"),
     ],
 )  # fmt: skip
