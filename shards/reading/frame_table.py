@@ -24,12 +24,12 @@ Int64 = npt.NDArray[np.int64]
 class _Dataset:
     """A dataset, and its parts [first_part, end_part), frames [start, ...) and clips among those of the corpus.
 
-    It `looks_back` unless all of it is still images.
+    It is of `stills` where all of it is still images, which look back nowhere.
     """
 
     specialty: str
     num_bytes: int
-    looks_back: bool
+    stills: bool
     first_part: int
     end_part: int
     start: int
@@ -108,7 +108,7 @@ class FrameTable:
             datasets[name] = _Dataset(
                 specialty=specialty,
                 num_bytes=num_bytes[i],
-                looks_back=bool(self._apart[self._part_videos[first:end]].any()),
+                stills=not self._apart[self._part_videos[first:end]].any(),
                 first_part=first,
                 end_part=end,
                 start=int(self._part_starts[first]),
@@ -162,7 +162,7 @@ class FrameTable:
     def sizes(self) -> tuple[DatasetSize, ...]:
         """The datasets, sorted by name."""
         return tuple(
-            DatasetSize(name, dataset.specialty, dataset.num_clips)
+            DatasetSize(name, dataset.specialty, dataset.num_clips, dataset.stills)
             for name, dataset in sorted(self._datasets.items())
         )
 
@@ -173,7 +173,7 @@ class FrameTable:
 
     def chunk_bytes(self, dataset: str, num_clips: int, look_back: int) -> float:
         """See `ClipTable`."""
-        reach = look_back if self._datasets[dataset].looks_back else 0
+        reach = 0 if self._datasets[dataset].stills else look_back
         return (num_clips + reach) * self.mean_clip_bytes(dataset)
 
     def parts(self, dataset: str) -> Iterator[ShownPart]:
@@ -199,7 +199,7 @@ class FrameTable:
 
     def clips_cut_short(self, dataset: str, look_back: int) -> int:
         """See `SizedTable`."""
-        reach = look_back if self._datasets[dataset].looks_back else 0
+        reach = 0 if self._datasets[dataset].stills else look_back
         return int(np.minimum(self.part_frames(dataset), reach).sum())
 
     def frames_apart(self, dataset: str) -> list[int]:

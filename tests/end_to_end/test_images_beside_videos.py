@@ -87,6 +87,14 @@ def test_a_run_takes_both_by_their_weights_through_an_elastic_resume(
     assert hours["photographs"] == 0 < hours["foxglove"]
 
 
+def test_images_can_have_a_share_of_their_own(mixed: Corpora, tmp_path: Path) -> None:
+    """Beside videos that are drawn by their clips."""
+    order = planned(mixed, tmp_path / "run", 1000, 1, "data.order.stills_share=0.25")
+    drawn = Counter(entry["dataset"] for entry in order)
+    assert drawn["photographs"] == pytest.approx(250, abs=3)
+    assert drawn.keys() == PERIOD.keys()
+
+
 def test_batches_say_which_of_their_clips_are_images(mixed: Corpora) -> None:
     clips = surgstream.open_corpus(str(mixed.train)).clips(
         num_frames=4, image_size=32, stride=2, order={"weights": dict(PERIOD)}

@@ -53,14 +53,13 @@ def summarise(table: FrameTable) -> CorpusSummary:
                 videos.add(part.video)
                 seconds += len(part.frames) * part.frames.step / part.fps
 
-        are_stills = table.frames_apart(size.name) == [0]
         first = next(table.rows(size.name, 0, 1))
         datasets.append(
             DatasetSummary(
                 name=size.name,
                 specialty=size.specialty,
                 videos=len(videos),
-                hours=0.0 if are_stills else seconds / 3600,
+                hours=0.0 if size.stills else seconds / 3600,
                 licence=licence_in(table.storage, first.shard),
             )
         )

@@ -105,6 +105,7 @@ def test_stills_fit_a_rate_that_they_were_not_packed_at(tmp_path: Path) -> None:
 def test_a_table_knows_that_stills_look_back_nowhere(corpus: Path) -> None:
     table = opened(corpus, 2.5)
     assert table.frames_apart("photos") == [0] and table.frames_apart("cataract") == [2]
+    assert {size.name: size.stills for size in table.sizes()} == {"cataract": False, "photos": True}
     assert table.clips_cut_short("photos", 12) == 0 < table.clips_cut_short("cataract", 12)
     a_still = table.mean_clip_bytes("photos")
     assert table.chunk_bytes("photos", 7, 12) == pytest.approx(7 * a_still)
