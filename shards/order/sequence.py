@@ -117,8 +117,18 @@ class Order:
         return build(Order, tree, where="state of the order")
 
     def to_json(self) -> dict[str, Any]:
-        """The whole order in plain dictionaries, lists and numbers, for a checkpoint."""
-        return {"seed": self.seed, "segments": to_tree(self)["revisions"]}
+        """The whole order in plain dictionaries, lists and numbers, for a checkpoint.
+
+        Without still images it is what earlier versions wrote, and read.
+        """
+        revisions = to_tree(self)["revisions"]
+        for revision in revisions:
+            if revision["stills_share"] is None:
+                del revision["stills_share"]
+            for dataset in revision["datasets"]:
+                if not dataset["size"]["stills"]:
+                    del dataset["size"]["stills"]
+        return {"seed": self.seed, "segments": revisions}
 
     def differences(self, sizes: Sequence[DatasetSize], config: OrderConfig) -> dict[str, str]:
         """Compare corpus, weights and lanes with those of the last revision; see `Revision.differences`."""

@@ -7,16 +7,19 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from PIL import Image
 
 import surgstream
 from surgstream.launch.__main__ import main
+from surgstream.trainer.engine.checkpoint import tensors
 from tests.end_to_end.conftest import PACKING, Corpora
 from tests.end_to_end.runs import audit, metrics, newest, planned, train, words
 from tests.end_to_end.test_loader_speed import measure
 from tests.helpers.videos import picture_of
 
+VJEPA21 = "configs/pretrain/vjepa21_tiny.yaml"
 VIDEOS = ("foxglove", "speedwell")
 IMAGES = [f"image_{number:02d}" for number in range(24)]
 WEIGHTS = "data.order.weights={foxglove: 1, photographs: 2, speedwell: 1}"
@@ -93,6 +96,50 @@ def test_images_can_have_a_share_of_their_own(mixed: Corpora, tmp_path: Path) ->
     drawn = Counter(entry["dataset"] for entry in order)
     assert drawn["photographs"] == pytest.approx(250, abs=3)
     assert drawn.keys() == PERIOD.keys()
+
+
+JOINT = (
+    "objective.encoder.images=true", "objective.images={share: 0.5, loss_share: 0.3}", "data.order.stills_share=0.5",
+    "objective.ema_decay=0.95", "optim.base_lr=2e-3", "micro_batch_size=4", "max_steps=6", "epochs=100",
+    "checkpoint.every_steps=3",
+)  # fmt: skip
+
+
+def test_v_jepa_21_learns_of_both_alike_on_any_ranks_and_through_a_resume(
+    mixed: Corpora, tmp_path: Path
+) -> None:
+    """Also where ranks see different kinds at a time: ZeRO 2 sums gradients in the order in which each has them."""
+    spreads = {"1 rank": (1, 1), "2 ranks": (2, 1), "2 ranks, ZeRO 2": (2, 2)}
+    weights = {}
+    for name, (world_size, stage) in spreads.items():
+        run = tmp_path / name
+        more = (*JOINT, f"parallel.zero_stage={stage}")
+        if stage == 2:
+            train(mixed, run, world_size, *more, "max_steps=3", recipe=VJEPA21)
+        train(mixed, run, world_size, *more, recipe=VJEPA21)
+
+        checkpoint = newest(run)
+        assert checkpoint
+        weights[name] = {
+            f"{kind}/{key}": tensor
+            for kind in ("param", "average")
+            for key, tensor in tensors(checkpoint, kind)
+        }
+        lines = [line for line in metrics(run) if "loss/images" in line]
+        assert len(lines) == 6 and all(
+            line["loss/total"] == pytest.approx(line["loss/images"] + line["loss/videos"], rel=1e-5)
+            for line in lines
+        )
+
+    alone = weights.pop("1 rank")
+    assert "param/encoder.embedding.image_projection.weight" in alone
+    for found in weights.values():
+        for key, tensor in alone.items():
+            torch.testing.assert_close(found[key], tensor, rtol=0, atol=1e-6, msg=key)
+
+    clips = [entry["dataset"] == "photographs" for entry in audit(tmp_path / "1 rank")]
+    kinds = {tuple(sorted({*clips[start : start + 4]})) for start in range(0, len(clips), 4)}
+    assert len(kinds) > 1, "some micro-batches hold one kind, some both"
 
 
 def test_batches_say_which_of_their_clips_are_images(mixed: Corpora) -> None:

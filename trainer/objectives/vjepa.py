@@ -102,6 +102,7 @@ class VJepa(AveragedJepa):
         to 0 when the targets collapse. Where images are trained on, `loss/videos` and `loss/images` are what each adds
         to the loss.
         """
+        nothing = self._nothing_of_one_kind() if self.config.images is not None else None
         found = [
             self._losses_of(part.of.clips(clips), target, part)
             for part, target in zip(parts, targets, strict=True)
@@ -114,8 +115,8 @@ class VJepa(AveragedJepa):
         }
         if self.config.context is not None:
             metrics["loss/context"] = _mean(shares, [each.context.detach() for each in found])
-        if self.config.images is not None:
-            return self._weighted(parts, found, metrics)
+        if nothing is not None:
+            return self._weighted(parts, found, nothing, metrics)
 
         by_mask = found[0].by_mask.detach()
         metrics |= {f"loss/mask_{kind}": loss for kind, loss in enumerate(by_mask)}
@@ -209,10 +210,13 @@ class VJepa(AveragedJepa):
         return PartLosses(whole, prediction, torch.stack(of_mean).mean(), of_context)
 
     def _weighted(
-        self, parts: list[Part], found: list[PartLosses], metrics: dict[str, Tensor]
+        self,
+        parts: list[Part],
+        found: list[PartLosses],
+        nothing: Tensor,
+        metrics: dict[str, Tensor],
     ) -> ObjectiveOutput:
         """The loss of videos and images together, each by its weight, [J11]."""
-        nothing = 0.0 * self._of_one_kind()
         added = [nothing, nothing]
         for part, losses in zip(parts, found, strict=True):
             weight = self._weights[part.of.is_image]
@@ -222,11 +226,12 @@ class VJepa(AveragedJepa):
         metrics |= {"loss/videos": videos.detach(), "loss/images": images.detach()}
         return ObjectiveOutput(videos + images + nothing, metrics)
 
-    def _of_one_kind(self) -> Tensor:
-        """The sum of the weights that videos alone, or images alone, reach.
+    def _nothing_of_one_kind(self) -> Tensor:
+        """0, as a function of the weights that videos alone, or images alone, reach.
 
-        Added without a factor of its own, it gives each of them a gradient in every micro-batch, so that all ranks
-        reduce the same ones.
+        Added to a loss, it gives each of them a gradient in every micro-batch. As the first of all that is computed it
+        is the last on the way back, so gradients are ready in one order whatever a rank has seen: ZeRO 2 sums them over
+        ranks in the order in which each has them.
         """
         embedding = self.encoder.embedding
         parts = (
@@ -236,7 +241,7 @@ class VJepa(AveragedJepa):
             self.predictor.modality,
         )
         weights = [weight.sum() for part in parts if part for weight in part.parameters()]
-        return torch.stack(weights).sum()
+        return 0.0 * torch.stack(weights).sum()
 
 
 def _mean(shares: list[Tensor], values: list[Tensor]) -> Tensor:
