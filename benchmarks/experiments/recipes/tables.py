@@ -1,0 +1,160 @@
+"""The record of the experiment, and its table."""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from surgstream.benchmarks.experiments.recipes.budget import Schedule
+from surgstream.benchmarks.experiments.recipes.judging import rank_file
+from surgstream.benchmarks.experiments.recipes.running import Places, Setting
+from surgstream.configs.columns import markdown
+from surgstream.trainer.evaluation.predictions.yardsticks import CONSTANT
+from surgstream.trainer.evaluation.report.numbers import NOTHING, counted, interval, shown
+from surgstream.trainer.provenance.record import PROVENANCE
+from surgstream.trainer.runs.costs import read_starts
+from surgstream.trainer.suite.scoring import Entry
+
+SHORT = {
+    "phase_jaccard": "phases, Jaccard %",
+    "ap_ivt": "triplets, AP %",
+    "class_iou": "masks, IoU %",
+}
+"""What the main metrics of the tasks are called in the table."""
+
+
+def record(
+    places: Places,
+    setting: Setting,
+    lengths: Mapping[str, Sequence[Schedule]],
+    entries: Sequence[Entry],
+) -> dict[str, Any]:
+    """All that was found.
+
+    Args:
+        places: Where it lies.
+        setting: What decides it.
+        lengths: The runs of each encoder, its teacher's first; yardsticks have none.
+        entries: The scores of all encoders on each task.
+    """
+    scored = {Path(entry.task).stem: entry for entry in entries if entry.result}
+    rows = [_row(places, name, runs, setting, scored) for name, runs in lengths.items()]
+    rows.append({"name": CONSTANT, "runs": [], "tasks": _values(CONSTANT, scored)})
+    return {"setting": asdict(setting), "tasks": _tasks(scored), "rows": rows}
+
+
+def table(found: Mapping[str, Any]) -> str:
+    """Lay a record out as Markdown: an encoder a row."""
+    tasks = found["tasks"]
+    seeds = counted(len(found["setting"]["seeds"]), "seed")
+    costs = ("MFLOP a clip", "clips", "TFLOP", "minutes")
+    heading = (f"encoder, {seeds}", *(_title(task) for task in tasks.values()))
+    lines = [(*heading, "effective rank", *costs)]
+
+    for row in found["rows"]:
+        name = f"`{row['name']}`" if row["runs"] else row["name"]
+        values = [_shown(row, key, task) for key, task in tasks.items()]
+        lines.append((name, *values, _rank(row), *_costs(row)))
+    return markdown(lines)
+
+
+def _row(
+    places: Places,
+    name: str,
+    runs: Sequence[Schedule],
+    setting: Setting,
+    scored: Mapping[str, Entry],
+) -> dict[str, Any]:
+    folders = [places.run(name, seed) for seed in setting.seeds] if runs else []
+    ranks = [rank_file(places, name, seed) for seed in setting.seeds]
+    return {
+        "name": name,
+        "runs": [{**asdict(run), "flops": run.flops} for run in runs],
+        "minutes": [sum(start.seconds for start in read_starts(each)) / 60 for each in folders],
+        "commits": sorted({_commit(each) for each in folders}),
+        "ranks": [json.loads(path.read_text()) for path in ranks if path.exists()],
+        "tasks": _values(name, scored),
+    }
+
+
+def _commit(run_dir: Path) -> str:
+    """The commit that a run was last started with."""
+    path = run_dir / PROVENANCE
+    if not path.exists():
+        return "unknown"
+    last = json.loads(path.read_text())["setups"][-1]
+    return str(last["code"]["commit"])
+
+
+def _tasks(scored: Mapping[str, Entry]) -> dict[str, Any]:
+    found = {}
+    for key, entry in scored.items():
+        result = entry.result
+        assert result
+        found[key] = {
+            "metric": result.main,
+            "percent": result.metrics[result.main]["percent"],
+            "num_videos": result.num_videos,
+            "protocol": entry.protocol,
+            "best": entry.best,
+        }
+    return found
+
+
+def _values(name: str, scored: Mapping[str, Entry]) -> dict[str, Any]:
+    """The main metric of each task: over seeds the mean with its interval, and each seed's."""
+    found = {}
+    for key, entry in scored.items():
+        result = entry.result
+        assert result
+        for row in result.rows:
+            if row.name == name and result.main in row.values:
+                value = row.values[result.main]
+                found[key] = {
+                    "value": value.value,
+                    "low": value.low,
+                    "high": value.high,
+                    "seeds": value.seeds,
+                }
+    return found
+
+
+def _title(task: Mapping[str, Any]) -> str:
+    title = SHORT.get(task["metric"], task["metric"])
+    return f"{title}, {task['num_videos']} videos"
+
+
+def _shown(row: Mapping[str, Any], key: str, task: Mapping[str, Any]) -> str:
+    """A value with its interval, bold where its encoder beats every other by the paired test."""
+    if key not in row["tasks"]:
+        return NOTHING
+    value = row["tasks"][key]
+    text = shown(value["value"], task)
+    if row["name"] == task["best"]:
+        text = f"**{text}**"
+    return f"{text} {interval(value['low'], value['high'], task)}"
+
+
+def _rank(row: Mapping[str, Any]) -> str:
+    """The mean over seeds, its ends, and the width of the features."""
+    ranks = row.get("ranks", [])
+    if not ranks:
+        return ""
+    values = [each["effective_rank"] for each in ranks]
+    ends = f"{min(values):.1f} to {max(values):.1f}"
+    return f"{statistics.fmean(values):.1f} ({ends}) of {ranks[0]['width']}"
+
+
+def _costs(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """Operations of a clip, clips, operations of the runs, and minutes; of a teacher's run before its student's."""
+    runs = row["runs"]
+    if not runs:
+        return "", "", "", ""
+    return (
+        " + ".join(f"{run['flops_per_clip'] / 1e6:,.0f}" for run in runs),
+        " + ".join(f"{run['clips']:,}" for run in runs),
+        f"{sum(run['flops'] for run in runs) / 1e12:.3g}",
+        f"{statistics.fmean(row['minutes']):.1f}",
+    )
