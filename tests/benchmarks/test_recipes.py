@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +29,7 @@ from surgstream.benchmarks.experiments.recipes.budget import (
 )
 from surgstream.benchmarks.experiments.recipes.experiment import experiment
 from surgstream.benchmarks.experiments.recipes.judging import rank_of
-from surgstream.benchmarks.experiments.recipes.running import Places, Setting, checkpoint, pretrain
+from surgstream.benchmarks.experiments.recipes.running import Places, Setting, pretrain
 from surgstream.benchmarks.experiments.recipes.tables import table
 from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.engine.schedules import Progress
@@ -39,9 +40,10 @@ SETTING = Setting(
     budget=2e10,
     seeds=(0,),
     train_times=1,
-    test_times=1,
-    seconds=4,
-    num_train=2,
+    train_seconds=4,
+    test_times=2,
+    test_seconds=4,
+    num_train=5,
     num_val=1,
     protocols={"synth_phases": ("probe_tiny", "epochs=1", "clips_per_epoch=32")},
 )
@@ -131,14 +133,13 @@ def test_teacher_and_student_share_the_budget(
     places = Places(tmp_path, 1e13)
     teacher, student = pretrain(places, "taught_tiny", 0, 1e13)
 
-    assert teacher.flops == pytest.approx(1e13 * TEACHER_SHARE, rel=0.01)
-    assert teacher.flops + student.flops == pytest.approx(1e13, rel=0.01)
+    assert teacher.length.flops == pytest.approx(1e13 * TEACHER_SHARE, rel=0.01)
+    assert teacher.length.flops + student.length.flops == pytest.approx(1e13, rel=0.01)
     first, second = commands
     assert first[1] == str(mae) and second[1] == str(taught)
-    kept = checkpoint(places.run("surgrec_mae_tiny", 0, TEACHER_SHARE), teacher)
-    assert f"objective.teacher.weights={kept}" in second
+    assert f"objective.teacher.weights={teacher.checkpoint}" in second
     # A run of the recipe for its own row is another one, with all operations
-    assert places.run("surgrec_mae_tiny", 0) != kept.parents[1]
+    assert places.run("surgrec_mae_tiny", 0) != teacher.folder
 
 
 def test_operations_are_split_whole() -> None:
@@ -151,9 +152,17 @@ def test_operations_are_split_whole() -> None:
     }
 
 
+def test_what_is_tested_on_has_no_name_of_what_is_pretrained_on() -> None:
+    with pytest.raises(
+        ValueError, match="num_train: expected 30 or more, 5 times train_times, got 26"
+    ):
+        replace(SETTING, train_times=6, num_train=26)
+
+
 def test_the_effective_rank_is_that_of_all_stored_features(tmp_path: Path) -> None:
     features = np.random.default_rng(0).normal(size=(90, 12)).astype(np.float32)
     features[:, 6:] = 0.01 * features[:, :6]
+    features += 20
     record = np.dtype([("row", "<i8"), ("crc32", "<u4"), ("feature", "<f4", (12,))])
     for number, part in enumerate(np.split(features, (40,))):
         stored = np.zeros(len(part), record)
@@ -162,18 +171,23 @@ def test_the_effective_rank_is_that_of_all_stored_features(tmp_path: Path) -> No
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, stored)
 
-    # RankMe, singular value by singular value
+    found = rank_of(tmp_path)
+    assert found["effective_rank"] == pytest.approx(slow_rank(features), rel=1e-4)
+    assert found["centred_rank"] == pytest.approx(slow_rank(features - features.mean(0)), rel=1e-4)
+    # A mean that is far from 0 hides the six directions from the first one
+    assert found["effective_rank"] < 3 < 5 < found["centred_rank"] < 6.1
+    assert (found["num_clips"], found["width"]) == (90, 12)
+
+
+def slow_rank(features: npt.NDArray[np.float32]) -> float:
+    """RankMe, singular value by singular value."""
     singular = np.sqrt(np.linalg.eigvalsh(features.T.astype(float) @ features).clip(0))
     entropy = 0.0
     for value in singular:
         share = value / singular.sum()
         if share > 1e-9:
             entropy -= share * math.log(share)
-
-    found = rank_of(tmp_path)
-    assert found["effective_rank"] == pytest.approx(math.exp(entropy), rel=1e-4)
-    assert 5 < found["effective_rank"] < 6.1
-    assert (found["num_clips"], found["width"]) == (90, 12)
+    return math.exp(entropy)
 
 
 def row(name: str, value: float, *runs: Schedule, **more: Any) -> dict[str, Any]:
@@ -185,7 +199,9 @@ def row(name: str, value: float, *runs: Schedule, **more: Any) -> dict[str, Any]
 def test_a_table_has_intervals_ranks_and_costs_and_bold_where_a_test_says_so() -> None:
     teacher = Schedule(flops_per_clip=2_000_000, steps=10, clips=1000, words=())
     student = Schedule(flops_per_clip=4_000_000, steps=20, clips=1500, words=())
-    ranks = [{"effective_rank": rank, "width": 128} for rank in (20.0, 30.0)]
+    ranks = [
+        {"effective_rank": rank, "centred_rank": 2 * rank, "width": 128} for rank in (20.0, 30.0)
+    ]
     found = {
         "setting": {"seeds": [0, 1]},
         "tasks": {
@@ -201,11 +217,11 @@ def test_a_table_has_intervals_ranks_and_costs_and_bold_where_a_test_says_so() -
     }  # fmt: skip
     assert table(found).splitlines() == [
         "| encoder, 2 seeds | phases, Jaccard %, 48 videos | masks, IoU %, 48 videos | effective rank "
-        "| MFLOP a clip | clips | TFLOP | minutes |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
-        "| `a_tiny` | **50.0** [40.0, 60.0] | – | 25.0 (20.0 to 30.0) of 128 "
-        "| 2 + 4 | 1,000 + 1,500 | 0.008 | 1.5 |",
-        "| random | 40.0 [30.0, 50.0] | – |  |  |  |  |  |",
+        "| mean taken off | MFLOP a clip | clips | TFLOP | minutes |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| `a_tiny` | **50.0** [40.0, 60.0] | – | 25.0 of 128 "
+        "| 50.0 of 128 | 2 + 4 | 1,000 + 1,500 | 0.008 | 1.5 |",
+        "| random | 40.0 [30.0, 50.0] | – |  |  |  |  |  |  |",
     ]
 
 
@@ -239,11 +255,11 @@ def test_a_killed_experiment_goes_on_and_repeats_nothing(tmp_path: Path) -> None
     assert json.dumps(again) == json.dumps(found)
 
     names = [each["name"] for each in found["rows"]]
-    assert names == [*recipes, "random", "pixels", "constant"]
+    assert names == [*recipes, "random", "pixels", "constant", "time alone"]
     for each in found["rows"][:2]:
         assert sum(run["flops"] for run in each["runs"]) == pytest.approx(2e10, rel=0.5)
         assert 1 < each["ranks"][0]["effective_rank"] < 128
-    assert len(table(found).splitlines()) == 2 + 5
+    assert len(table(found).splitlines()) == 2 + 6
 
 
 def ends_of(folder: Path) -> dict[Path, int]:

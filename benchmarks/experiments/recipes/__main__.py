@@ -51,9 +51,10 @@ def main() -> int:
     setting = Setting(
         budget=words.tflop * 1e12,
         seeds=tuple(range(words.seeds)),
-        train_times=8,
+        train_times=4,
+        train_seconds=20,
         test_times=16,
-        seconds=10,
+        test_seconds=10,
         num_train=26,
         num_val=6,
         protocols=PROTOCOLS,

@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from surgstream.benchmarks.experiments.recipes.budget import Schedule
 from surgstream.benchmarks.experiments.recipes.judging import measure_rank, probe, score
 from surgstream.benchmarks.experiments.recipes.running import (
     PIXELS,
     RANDOM,
     CommandError,
     Places,
+    Run,
     Setting,
     prepare,
     pretrain,
@@ -30,8 +30,8 @@ def experiment(folder: Path, setting: Setting, recipes: Sequence[str], jobs: int
     prepare(places, setting)
     names = [*recipes, RANDOM, PIXELS]
 
-    def work(name: str, seed: int) -> list[Schedule]:
-        runs = pretrain(places, name, seed, setting.budget) if name in recipes else []
+    def work(name: str, seed: int) -> tuple[Run, ...]:
+        runs = pretrain(places, name, seed, setting.budget) if name in recipes else ()
         probe(places, name, seed)
         measure_rank(places, name, seed)
         print(f"{time.strftime('%H:%M:%S')} {name}, seed {seed}: done", flush=True)
@@ -52,5 +52,5 @@ def experiment(folder: Path, setting: Setting, recipes: Sequence[str], jobs: int
     if failed:
         raise CommandError("\n".join(map(str, failed)))
 
-    lengths = {name: todo[name, setting.seeds[0]].result() for name in names}
-    return record(places, setting, lengths, score(places, names, setting.seeds))
+    runs = {name: [todo[name, seed].result() for seed in setting.seeds] for name in names}
+    return record(places, setting, runs, score(places, names, setting.seeds))

@@ -15,7 +15,9 @@ from surgstream.configs.files import write_atomically
 from surgstream.trainer.commands.suite import Plan, read_plan
 from surgstream.trainer.engine.collapse import diversity
 from surgstream.trainer.suite.cells import Cell
+from surgstream.trainer.suite.page import draw_page
 from surgstream.trainer.suite.scoring import Entry, score_entries
+from surgstream.trainer.suite.table import draw_table
 
 PHASES = "synth_phases"
 """The task whose labelled clips features are of."""
@@ -62,25 +64,45 @@ def rank_file(places: Places, name: str, seed: int) -> Path:
 
 
 def rank_of(folder: Path) -> dict[str, Any]:
-    """The effective rank of stored features, how many there are, and their width.
+    """How many dimensions stored features fill: those of all labelled clips, one a second.
 
-    It is RankMe (Garrido et al. 2023, arXiv 2210.02885, equation 1), see `trainer.engine.collapse`, of the pooled
-    features of all labelled clips, one a second.
+    `effective_rank` is RankMe (Garrido et al. 2023, arXiv 2210.02885) of the features as they are, see
+    `trainer.engine.collapse`; `centred_rank` is the same of their deviations from their mean, which may be all that the
+    first one sees.
+
+    Args:
+        folder: Where `surgstream features` has written those of one encoder.
+
+    Returns:
+        Both ranks, the number of clips and the width of their features.
     """
     # Below the folder is one more, whose name stands for weights, corpus and clips
     stored = sorted(folder.glob("*/*/*.npy"))
-    features = np.concatenate([np.load(path)["feature"] for path in stored])
-    rank = float(diversity(torch.from_numpy(features))["effective_rank"])
-    return {"effective_rank": rank, "num_clips": len(features), "width": features.shape[1]}
+    features = torch.from_numpy(np.concatenate([np.load(path)["feature"] for path in stored]))
+    num_clips, width = features.shape
+    return {
+        "effective_rank": float(diversity(features)["effective_rank"]),
+        "centred_rank": float(diversity(features - features.mean(0))["effective_rank"]),
+        "num_clips": num_clips,
+        "width": width,
+    }
 
 
 def score(places: Places, names: Sequence[str], seeds: Sequence[int]) -> list[Entry]:
-    """Score what is done: of each task all encoders, each with its seeds together, on the same videos."""
+    """Score what is done: of each task all encoders, each with its seeds together, on the same videos.
+
+    The suite's pages, which single encoders have left of themselves, are drawn of all.
+    """
     cells: list[Cell] = []
     for name in names:
         for seed in seeds:
             cells += _plan(places, name, seed).cells
-    return list(score_entries(cells, _plan(places, names[0], seeds[0]).places))
+    plan = _plan(places, names[0], seeds[0])
+    entries = list(score_entries(cells, plan.places))
+
+    write_atomically(places.suite / "table.md", draw_table(plan.suite, entries))
+    write_atomically(places.suite / "report.html", draw_page(plan.suite, entries, places.suite))
+    return entries
 
 
 def _plan(places: Places, name: str, seed: int) -> Plan:

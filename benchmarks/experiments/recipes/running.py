@@ -2,12 +2,14 @@
 
 import fcntl
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
@@ -52,10 +54,13 @@ class Setting:
     Attributes:
         budget: Operations of a run, those of its teacher included.
         seeds: Of pretraining, and of the probes of its encoder.
-        train_times: How many operations are pretrained on: 13 times as many, as `surgstream synth --times` has it.
-        test_times: How many others encoders are judged by: 5 times as many.
-        seconds: Mean length of an operation.
-        num_train: Operations that probes learn from, the first ones.
+        train_times: How many operations are pretrained on: 13 times as many, as `surgstream synth --times` has it, 5
+            times as many of them cholecystectomies.
+        train_seconds: Their mean length.
+        test_times: How many others encoders are judged by: 5 times as many, all cholecystectomies.
+        test_seconds: Their mean length.
+        num_train: Operations that probes learn from, the first ones. They alone may be called as those that are
+            pretrained on: a suite takes what has the same name for the same video.
         num_val: Operations that they are chosen by, the next ones; all others are tested on.
         protocols: For each task its protocol, and words for it.
     """
@@ -63,11 +68,19 @@ class Setting:
     budget: float
     seeds: tuple[int, ...]
     train_times: int
+    train_seconds: int
     test_times: int
-    seconds: int
+    test_seconds: int
     num_train: int
     num_val: int
     protocols: Mapping[str, tuple[str, ...]]
+
+    def __post_init__(self) -> None:
+        """Refuse names that an operation to judge by would share with one that is pretrained on."""
+        if 5 * self.train_times > self.num_train:
+            raise ValueError(
+                f"num_train: expected {5 * self.train_times} or more, 5 times train_times, got {self.num_train}"
+            )
 
     def split(self) -> dict[str, list[str] | str]:
         """The operations to train, to choose and to test, as a task's file has them."""
@@ -137,15 +150,15 @@ class Places:
 def prepare(places: Places, setting: Setting) -> None:
     """Operations to pretrain on and others to judge by, packed, and the tasks and suites over them."""
     videos = places.root / "videos"
+    train = (*TRAINED_ON, "--times", setting.train_times, "--seconds", setting.train_seconds)
+    test = (*JUDGED_BY, "--times", setting.test_times, "--seconds", setting.test_seconds)
     corpora = (
-        (videos, "corpus.yaml", places.shards, TRAINED_ON, setting.train_times),
-        (places.labels, "evaluate.yaml", places.tests, JUDGED_BY, setting.test_times),
+        (videos, train, "corpus.yaml", places.shards),
+        (places.labels, test, "evaluate.yaml", places.tests),
     )
-    for folder, corpus, shards, words, times in corpora:
+    for folder, words, corpus, shards in corpora:
         log = places.root / f"{shards.name}.log"
-        made = (folder / corpus).exists
-        length = ("--times", times, "--seconds", setting.seconds)
-        run(["synth", folder, *words, *length], log, made, new_folder=folder)
+        run(["synth", folder, *words], log, (folder / corpus).exists, new_folder=folder)
         run(["pack", folder / corpus, shards, *PACKING], log, (shards / "manifest.json").exists)
 
     tasks = presets("evaluate/tasks")
@@ -160,31 +173,59 @@ def prepare(places: Places, setting: Setting) -> None:
         write(places.suite_file(seed), suite)
 
 
+class Run(NamedTuple):
+    """A run that is done.
+
+    Attributes:
+        folder: Its directory.
+        length: Its length.
+    """
+
+    folder: Path
+    length: Schedule
+
+    @property
+    def checkpoint(self) -> Path:
+        """Its last checkpoint."""
+        return self.folder / "checkpoints" / f"step_{self.length.steps:08d}"
+
+
 def pretrain(
     places: Places, name: str, seed: int, budget: float, share: float = 1.0
-) -> list[Schedule]:
-    """Pretrain a recipe, its teacher first where it has one, unless that is done; returns the lengths of these runs."""
+) -> tuple[Run, ...]:
+    """Pretrain a recipe, unless that is done.
+
+    Args:
+        places: Where everything lies.
+        name: The recipe.
+        seed: Its seed.
+        budget: Operations, those of a teacher included.
+        share: What part these are of the experiment's; of a teacher less than all.
+
+    Returns:
+        Its run, behind that of its teacher where it has one.
+
+    Raises:
+        CommandError: A run failed, or was asked to stop.
+    """
     path = presets("pretrain")[name]
-    teacher = teacher_of(load_recipe(path))
-    found = []
     words = [*SAME_ENCODER, *ALONE, *SAVING, f"data.corpus={places.shards}", f"seed={seed}"]
+
+    before: tuple[Run, ...] = ()
+    teacher = teacher_of(load_recipe(path))
     if teacher:
-        found = pretrain(places, teacher.recipe, seed, TEACHER_SHARE * budget, TEACHER_SHARE)
-        taught_by = checkpoint(places.run(teacher.recipe, seed, TEACHER_SHARE), found[-1])
-        words.append(f"{teacher.key}={taught_by}")
+        part = TEACHER_SHARE * share
+        before = pretrain(places, teacher.recipe, seed, TEACHER_SHARE * budget, part)
+        words.append(f"{teacher.key}={before[-1].checkpoint}")
 
-    own = schedule(load_recipe(path, words), budget - sum(each.flops for each in found))
-    run_dir = places.run(name, seed, share)
-    command = ["pretrain", path, f"run_dir={run_dir}", *words, *own.words]
-    run(command, run_dir.with_suffix(".log"), checkpoint(run_dir, own).exists)
-    if not checkpoint(run_dir, own).exists():
-        raise CommandError(f"{run_dir}: stopped before step {own.steps:,}; start again to go on")
-    return [*found, own]
-
-
-def checkpoint(run_dir: Path, length: Schedule) -> Path:
-    """The last checkpoint of a run."""
-    return run_dir / "checkpoints" / f"step_{length.steps:08d}"
+    left = budget - sum(run.length.flops for run in before)
+    own = Run(places.run(name, seed, share), schedule(load_recipe(path, words), left))
+    command = ["pretrain", path, f"run_dir={own.folder}", *words, *own.length.words]
+    run(command, own.folder.with_suffix(".log"), own.checkpoint.exists)
+    if not own.checkpoint.exists():
+        steps = f"{own.length.steps:,}"
+        raise CommandError(f"{own.folder}: stopped before step {steps}; start again to go on")
+    return *before, own
 
 
 def run(
@@ -201,7 +242,7 @@ def run(
         words: What follows `surgstream`.
         log: The file that keeps what it says.
         is_done: Whether it has nothing to do.
-        new_folder: A folder that it wants to make itself; what a killed one has left there is removed.
+        new_folder: A folder that it wants to make itself; what an earlier start has left there is removed.
 
     Raises:
         CommandError: It failed.
@@ -211,8 +252,11 @@ def run(
         fcntl.flock(output, fcntl.LOCK_EX)
         if is_done():
             return
-        if new_folder and new_folder.exists():
+        # An earlier start has said so in the log; a folder that was there before it is not ours
+        if new_folder and new_folder.exists() and output.tell():
             shutil.rmtree(new_folder)
+        output.write(f"surgstream {shlex.join(map(str, words))}\n".encode())
+        output.flush()
 
         ended = subprocess.run(
             [sys.executable, "-m", "surgstream", *map(str, words)],

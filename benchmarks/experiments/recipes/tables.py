@@ -7,15 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from surgstream.benchmarks.experiments.recipes.budget import Schedule
 from surgstream.benchmarks.experiments.recipes.judging import rank_file
-from surgstream.benchmarks.experiments.recipes.running import Places, Setting
+from surgstream.benchmarks.experiments.recipes.running import Places, Run, Setting
 from surgstream.configs.columns import markdown
-from surgstream.trainer.evaluation.predictions.yardsticks import CONSTANT
 from surgstream.trainer.evaluation.report.numbers import NOTHING, counted, interval, shown
 from surgstream.trainer.provenance.record import PROVENANCE
 from surgstream.trainer.runs.costs import read_starts
 from surgstream.trainer.suite.scoring import Entry
+from surgstream.trainer.suite.table import YARDSTICKS
 
 SHORT = {
     "phase_jaccard": "phases, Jaccard %",
@@ -28,7 +27,7 @@ SHORT = {
 def record(
     places: Places,
     setting: Setting,
-    lengths: Mapping[str, Sequence[Schedule]],
+    runs: Mapping[str, Sequence[Sequence[Run]]],
     entries: Sequence[Entry],
 ) -> dict[str, Any]:
     """All that was found.
@@ -36,12 +35,12 @@ def record(
     Args:
         places: Where it lies.
         setting: What decides it.
-        lengths: The runs of each encoder, its teacher's first; yardsticks have none.
+        runs: Of each encoder those of each seed, its teacher's first; yardsticks have none.
         entries: The scores of all encoders on each task.
     """
     scored = {Path(entry.task).stem: entry for entry in entries if entry.result}
-    rows = [_row(places, name, runs, setting, scored) for name, runs in lengths.items()]
-    rows.append({"name": CONSTANT, "runs": [], "tasks": _values(CONSTANT, scored)})
+    rows = [_row(places, name, of_seeds, setting, scored) for name, of_seeds in runs.items()]
+    rows += [{"name": name, "runs": [], "tasks": _values(name, scored)} for name in YARDSTICKS]
     return {"setting": asdict(setting), "tasks": _tasks(scored), "rows": rows}
 
 
@@ -51,37 +50,45 @@ def table(found: Mapping[str, Any]) -> str:
     seeds = counted(len(found["setting"]["seeds"]), "seed")
     costs = ("MFLOP a clip", "clips", "TFLOP", "minutes")
     heading = (f"encoder, {seeds}", *(_title(task) for task in tasks.values()))
-    lines = [(*heading, "effective rank", *costs)]
+    lines = [(*heading, "effective rank", "mean taken off", *costs)]
 
     for row in found["rows"]:
         name = f"`{row['name']}`" if row["runs"] else row["name"]
         values = [_shown(row, key, task) for key, task in tasks.items()]
-        lines.append((name, *values, _rank(row), *_costs(row)))
+        lines.append(
+            (name, *values, _rank(row, "effective_rank"), _rank(row, "centred_rank"), *_costs(row))
+        )
     return markdown(lines)
 
 
 def _row(
     places: Places,
     name: str,
-    runs: Sequence[Schedule],
+    of_seeds: Sequence[Sequence[Run]],
     setting: Setting,
     scored: Mapping[str, Entry],
 ) -> dict[str, Any]:
-    folders = [places.run(name, seed) for seed in setting.seeds] if runs else []
+    # Of all seeds they are equally long
+    lengths = [run.length for run in of_seeds[0]]
     ranks = [rank_file(places, name, seed) for seed in setting.seeds]
     return {
         "name": name,
-        "runs": [{**asdict(run), "flops": run.flops} for run in runs],
-        "minutes": [sum(start.seconds for start in read_starts(each)) / 60 for each in folders],
-        "commits": sorted({_commit(each) for each in folders}),
+        "runs": [{**asdict(length), "flops": length.flops} for length in lengths],
+        "minutes": [sum(_minutes(run) for run in runs) for runs in of_seeds],
+        "commits": sorted({_commit(run) for runs in of_seeds for run in runs}),
         "ranks": [json.loads(path.read_text()) for path in ranks if path.exists()],
         "tasks": _values(name, scored),
     }
 
 
-def _commit(run_dir: Path) -> str:
-    """The commit that a run was last started with."""
-    path = run_dir / PROVENANCE
+def _minutes(run: Run) -> float:
+    """What its starts took, but for those that were killed."""
+    return sum(start.seconds for start in read_starts(run.folder)) / 60
+
+
+def _commit(run: Run) -> str:
+    """The commit that it was last started with."""
+    path = run.folder / PROVENANCE
     if not path.exists():
         return "unknown"
     last = json.loads(path.read_text())["setups"][-1]
@@ -137,14 +144,13 @@ def _shown(row: Mapping[str, Any], key: str, task: Mapping[str, Any]) -> str:
     return f"{text} {interval(value['low'], value['high'], task)}"
 
 
-def _rank(row: Mapping[str, Any]) -> str:
-    """The mean over seeds, its ends, and the width of the features."""
+def _rank(row: Mapping[str, Any], which: str) -> str:
+    """The mean over seeds and the width of the features."""
     ranks = row.get("ranks", [])
     if not ranks:
         return ""
-    values = [each["effective_rank"] for each in ranks]
-    ends = f"{min(values):.1f} to {max(values):.1f}"
-    return f"{statistics.fmean(values):.1f} ({ends}) of {ranks[0]['width']}"
+    values = [each[which] for each in ranks]
+    return f"{statistics.fmean(values):.1f} of {ranks[0]['width']}"
 
 
 def _costs(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
