@@ -48,16 +48,15 @@ def table(found: Mapping[str, Any]) -> str:
     """Lay a record out as Markdown: an encoder a row."""
     tasks = found["tasks"]
     seeds = counted(len(found["setting"]["seeds"]), "seed")
-    costs = ("MFLOP a clip", "clips", "TFLOP", "minutes")
-    heading = (f"encoder, {seeds}", *(_title(task) for task in tasks.values()))
-    lines = [(*heading, "effective rank", "mean taken off", *costs)]
+    costs = ("MFLOP a clip", "clips", "minutes")
+    titles = (SHORT.get(task["metric"], task["metric"]) for task in tasks.values())
+    heading = (f"encoder, {seeds}", *titles)
+    lines = [(*heading, "effective rank / centred", *costs)]
 
     for row in found["rows"]:
         name = f"`{row['name']}`" if row["runs"] else row["name"]
         values = [_shown(row, key, task) for key, task in tasks.items()]
-        lines.append(
-            (name, *values, _rank(row, "effective_rank"), _rank(row, "centred_rank"), *_costs(row))
-        )
+        lines.append((name, *values, _ranks(row), *_costs(row)))
     return markdown(lines)
 
 
@@ -128,11 +127,6 @@ def _values(name: str, scored: Mapping[str, Entry]) -> dict[str, Any]:
     return found
 
 
-def _title(task: Mapping[str, Any]) -> str:
-    title = SHORT.get(task["metric"], task["metric"])
-    return f"{title}, {task['num_videos']} videos"
-
-
 def _shown(row: Mapping[str, Any], key: str, task: Mapping[str, Any]) -> str:
     """A value with its interval, bold where its encoder beats every other by the paired test."""
     if key not in row["tasks"]:
@@ -144,23 +138,22 @@ def _shown(row: Mapping[str, Any], key: str, task: Mapping[str, Any]) -> str:
     return f"{text} {interval(value['low'], value['high'], task)}"
 
 
-def _rank(row: Mapping[str, Any], which: str) -> str:
-    """The mean over seeds and the width of the features."""
+def _ranks(row: Mapping[str, Any]) -> str:
+    """Both effective ranks, means over seeds."""
     ranks = row.get("ranks", [])
     if not ranks:
         return ""
-    values = [each[which] for each in ranks]
-    return f"{statistics.fmean(values):.1f} of {ranks[0]['width']}"
+    kinds = ("effective_rank", "centred_rank")
+    return " / ".join(f"{statistics.fmean(each[kind] for each in ranks):.1f}" for kind in kinds)
 
 
-def _costs(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """Operations of a clip, clips, operations of the runs, and minutes; of a teacher's run before its student's."""
+def _costs(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Operations of a clip, clips and minutes; of a teacher's run before its student's."""
     runs = row["runs"]
     if not runs:
-        return "", "", "", ""
+        return "", "", ""
     return (
         " + ".join(f"{run['flops_per_clip'] / 1e6:,.0f}" for run in runs),
         " + ".join(f"{run['clips']:,}" for run in runs),
-        f"{sum(run['flops'] for run in runs) / 1e12:.3g}",
         f"{statistics.fmean(row['minutes']):.1f}",
     )
