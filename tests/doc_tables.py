@@ -12,6 +12,7 @@ from typing import Any
 
 from surgstream.benchmarks.experiments import exports
 from surgstream.benchmarks.experiments.faces import tables as faces
+from surgstream.benchmarks.experiments.recipes import tables as recipes
 from surgstream.benchmarks.gpu.predictions import PREDICTIONS
 from surgstream.benchmarks.gpu.report import beside
 from surgstream.benchmarks.support import harness
@@ -100,6 +101,7 @@ def _result(name: str) -> Any:
 MAKERS: dict[str, Callable[[str], str]] = {
     "rows": _rows,
     "facts": _facts,
+    "equal_flops": lambda name: recipes.table(_result(name)),
     "exports": lambda name: exports.table(_result(name)["rows"]),
     "faces": _faces,
     "loaders": _loaders,

@@ -1,0 +1,112 @@
+"""Which recipes are compared, and the length of the run that an equal number of operations buys each."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from surgstream.configs.changes import given
+from surgstream.configs.presets import presets
+from surgstream.trainer.config import TrainConfig, load_recipe
+from surgstream.trainer.model_sizes import count_sizes
+
+ENCODER = {
+    "embed_dim": 128,
+    "depth": 4,
+    "num_heads": 4,
+    "image_size": 64,
+    "num_frames": 4,
+    "patch_size": 8,
+}
+"""The numbers of every encoder, whatever its recipe has."""
+
+SAME_ENCODER = tuple(f"objective.encoder.{name}={number}" for name, number in ENCODER.items())
+
+TEACHER_SHARE = 1 / 3
+"""Of the operations, those that train the teacher of a recipe that has one: SALT's 80,000 of 240,000 steps."""
+
+_RUN = re.compile(r"runs/(\w+)(?:/checkpoints/step_\d+)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """The length of a run.
+
+    Attributes:
+        flops_per_clip: Operations of training on one clip, as `surgstream describe` counts them.
+        steps: Steps of the run.
+        clips: Clips of the run, drawn once or more often.
+        words: What makes a recipe's schedule end there.
+    """
+
+    flops_per_clip: int
+    steps: int
+    clips: int
+    words: tuple[str, ...]
+
+    @property
+    def flops(self) -> int:
+        """Operations of the run."""
+        return self.flops_per_clip * self.clips
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teacher:
+    """A run of another recipe that a recipe learns from.
+
+    Attributes:
+        recipe: The other recipe.
+        key: The key that names the run's checkpoint.
+    """
+
+    recipe: str
+    key: str
+
+
+def tiny_recipes() -> dict[str, Path]:
+    """The recipes that are compared, by name: all tiny ones but those that only go on with another one's run."""
+    tiny = {name: path for name, path in presets("pretrain").items() if "tiny" in name}
+    return {name: path for name, path in tiny.items() if load_recipe(path).warm_start is None}
+
+
+def teacher_of(config: TrainConfig) -> Teacher | None:
+    """The teacher that has to be trained before, such as SALT's: a key whose value is the run of another recipe."""
+    for key, value in given(config.objective, "objective."):
+        found = _RUN.fullmatch(value) if isinstance(value, str) else None
+        if found:
+            return Teacher(recipe=found[1], key=key)
+    return None
+
+
+def schedule(config: TrainConfig, budget: float) -> Schedule:
+    """The whole steps that come nearest to a number of operations.
+
+    The recipe's epochs stay and their length changes, so that warm-up and decay are the same shares of the run.
+
+    Args:
+        config: A recipe, with the encoder that it is trained with.
+        budget: Operations of the run.
+
+    Raises:
+        ValueError: The budget is less than half a step.
+    """
+    sizes = count_sizes(config.objective)
+    if sizes is None:
+        raise ModuleNotFoundError(name="torch")
+    flops_per_clip = sum(sizes.flops.values())
+
+    batch = config.global_batch_size
+    steps = round(budget / (flops_per_clip * batch))
+    if steps < 1:
+        raise ValueError(
+            f"budget: expected at least one step of {config.objective.name}, {flops_per_clip * batch / 1e12:.3g} "
+            f"TFLOP, got {budget / 1e12:.3g}"
+        )
+
+    # Rounded down: as many steps, the last of which the decay may end a few clips before
+    clips_per_epoch = int(steps * batch / config.epochs)
+    return Schedule(
+        flops_per_clip=flops_per_clip,
+        steps=steps,
+        clips=steps * batch,
+        words=(f"clips_per_epoch={clips_per_epoch}", "max_steps=null"),
+    )
