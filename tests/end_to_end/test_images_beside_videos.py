@@ -137,9 +137,16 @@ def test_v_jepa_21_learns_of_both_alike_on_any_ranks_and_through_a_resume(
         for key, tensor in alone.items():
             torch.testing.assert_close(found[key], tensor, rtol=0, atol=1e-6, msg=key)
 
-    clips = [entry["dataset"] == "photographs" for entry in audit(tmp_path / "1 rank")]
-    kinds = {tuple(sorted({*clips[start : start + 4]})) for start in range(0, len(clips), 4)}
-    assert len(kinds) > 1, "some micro-batches hold one kind, some both"
+    ranks = sorted((tmp_path / "2 ranks" / "audit").glob("*.jsonl"))
+    kinds = [kinds_of_micro_batches(rank) for rank in ranks]
+    assert kinds[0] != kinds[1], "the ranks have seen different kinds at a time"
+
+
+def kinds_of_micro_batches(rank: Path) -> list[set[bool]]:
+    """Whether each micro-batch of four clips of a rank holds images, videos, or both."""
+    lines = rank.read_text().splitlines()
+    are_images = [json.loads(line)["dataset"] == "photographs" for line in lines]
+    return [{*are_images[start : start + 4]} for start in range(0, len(are_images), 4)]
 
 
 def test_batches_say_which_of_their_clips_are_images(mixed: Corpora) -> None:
