@@ -180,7 +180,8 @@ HEAVY = (
 # only its like.
 LEAN = (
     "trainer.errors", "trainer.runs", "trainer.evaluation", "trainer.lineage", "trainer.resume",
-    "trainer.objectives.masking", "trainer.engine.schedules", "trainer.engine.checkpoint_files",
+    "trainer.objectives.jepa_config", "trainer.objectives.masking", "trainer.engine.schedules",
+    "trainer.engine.checkpoint_files",
     "trainer.commands.order", "trainer.commands.status", "trainer.commands.status_page", "trainer.commands.describe",
     "trainer.commands.describe_table", "trainer.commands.leaks", "trainer.commands.evaluate", "trainer.suite",
     "trainer.clip_tables", "trainer.estimates", "trainer.mixing", "trainer.model_sizes",

@@ -54,6 +54,7 @@ OTHERS = {
     "configs/pretrain/surgrec_mae_tiny.yaml": ("objective.decoder.embed_dim=48",),
     "configs/pretrain/surgrec_jepa_tiny.yaml": (_TWO_HEADS, *_SMALL_PREDICTOR),
     "configs/pretrain/unisurg_tiny_stage1.yaml": (_TWO_HEADS, *_SMALL_PREDICTOR),
+    "configs/pretrain/surgmotion_tiny.yaml": (_TWO_HEADS, *_SMALL_PREDICTOR),
 }
 """The other recipes, and what makes them small beside `SMALL_RUN`."""
 

@@ -16,7 +16,7 @@ from tests.end_to_end.conftest import Corpora
 from tests.end_to_end.runs import OTHERS, fail, interrupt, log, metrics, newest, reported, train
 from tests.helpers.ranks import finish, start
 
-MAE, JEPA, UNISURG = OTHERS
+MAE, JEPA, UNISURG, SURGMOTION = OTHERS
 KINDS = ("param", "exp_avg", "exp_avg_sq", "average")
 
 
@@ -131,6 +131,7 @@ SHALLOW = {
     "mae": ("objective.decoder.depth=1",),
     "jepa": ("objective.predictor.depth=1",),
     "unisurg": ("objective.predictor.depth=1",),
+    "surgmotion": ("objective.predictor.depth=1",),
     "surgvista": (
         "objective.teacher={model: test_vit, allow_random: true}",
         "objective.reconstruction_decoder.depth=1", "objective.distillation_decoder.depth=1",

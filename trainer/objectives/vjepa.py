@@ -9,17 +9,20 @@ are hidden through all of time, by two kinds of masks in turn; a predictor predi
 The size of blocks, and the number of tokens to which clips are cut, belong to the micro-batch.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from surgstream.trainer.batch import ClipBatch
+from surgstream.trainer.models.config import Grid
 from surgstream.trainer.models.embed import take_tokens
 from surgstream.trainer.objectives.base import ObjectiveOutput
 from surgstream.trainer.objectives.config import VJepaConfig
 from surgstream.trainer.objectives.jepa import Jepa, Mask, TokenCount, distance_of_mean
-from surgstream.trainer.objectives.masking import block_mask
+from surgstream.trainer.objectives.masking import BlockMask, block_mask
 from surgstream.trainer.objectives.tube_draws import to_device
 
 _COUNTED_CLIPS = 480
@@ -35,17 +38,15 @@ class VJepa(Jepa):
     """
 
     def __init__(self, config: VJepaConfig, seed: int) -> None:
-        super().__init__(config, seed, typical_counts(config))
+        super().__init__(config, seed, typical_counts(config.encoder.grid, config.masks))
         self.config = config
 
     def draw(self, batch: ClipBatch) -> list[Mask]:
         """Draw the blocks to hide, through all of time, for each kind of mask."""
-        device = batch.clips.device
-        masks = []
-        for kind, blocks in enumerate(self.config.masks):
-            visible, masked = block_mask(self.grid, blocks, self.seed, kind, batch.draws)
-            masks.append(Mask(to_device(visible, device), to_device(masked, device)))
-        return masks
+        return [
+            draw_blocks(self.grid, blocks, self.seed, kind, batch)
+            for kind, blocks in enumerate(self.config.masks)
+        ]
 
     def losses(self, clips: Tensor, targets: Tensor, masks: list[Mask]) -> ObjectiveOutput:
         """Compute the loss, and its parts by kind of mask.
@@ -71,12 +72,19 @@ class VJepa(Jepa):
         return ObjectiveOutput(loss, metrics)
 
 
-def typical_counts(config: VJepaConfig) -> list[TokenCount]:
+def draw_blocks(grid: Grid, blocks: BlockMask, seed: int, kind: int, batch: ClipBatch) -> Mask:
+    """Draw the blocks of one kind of mask, on the device of the clips; see `block_mask`."""
+    visible, masked = block_mask(grid, blocks, seed, kind, batch.draws)
+    device = batch.clips.device
+    return Mask(to_device(visible, device), to_device(masked, device))
+
+
+def typical_counts(grid: Grid, masks: Sequence[BlockMask]) -> list[TokenCount]:
     """The mean numbers of visible and masked tokens, by kind of mask, in micro-batches of 24, as published."""
     batches = np.arange(_COUNTED_CLIPS).reshape(-1, _COUNTED_TOGETHER)
     counts = []
-    for kind, blocks in enumerate(config.masks):
-        drawn = [block_mask(config.encoder.grid, blocks, 0, kind, g) for g in batches]
+    for kind, blocks in enumerate(masks):
+        drawn = [block_mask(grid, blocks, 0, kind, g) for g in batches]
         visible = np.mean([shown.shape[1] for shown, _ in drawn])
         masked = np.mean([hidden.shape[1] for _, hidden in drawn])
         counts.append(TokenCount(round(float(visible)), round(float(masked))))

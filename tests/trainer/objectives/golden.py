@@ -45,6 +45,7 @@ RECIPES = {
     "surgrec_mae_tiny": ("objective.decoder.embed_dim=48",),
     "surgrec_jepa_tiny": _PREDICTOR,
     "unisurg_tiny_stage1": _PREDICTOR,
+    "surgmotion_tiny": _PREDICTOR,
 }
 """What makes each small, beside `SMALL`; its corpus has clips that begin before their part of a video."""
 
