@@ -58,8 +58,9 @@ def test_a_killed_run_goes_on_to_the_same_bits(
     assert losses[0] == losses[1] and len(losses[0]) == 10
 
 
+@pytest.mark.parametrize("recipe", [UNISURG, SURGMOTION])
 def test_the_average_does_not_depend_on_how_a_run_is_spread(
-    corpora: Corpora, tmp_path: Path
+    recipe: str, corpora: Corpora, tmp_path: Path
 ) -> None:
     length = ("max_steps=20", "epochs=100", "checkpoint.every_steps=20")
     words = (*length, "micro_batch_size=4", "optim.base_lr=2e-3", "objective.ema_decay=0.95")
@@ -72,7 +73,7 @@ def test_the_average_does_not_depend_on_how_a_run_is_spread(
             world_size,
             *words,
             f"parallel.zero_stage={stage}",
-            recipe=UNISURG,
+            recipe=recipe,
         )
         found[name] = {
             key: t for key, t in everything(tmp_path / name).items() if key.startswith("average/")
