@@ -26,8 +26,6 @@ takes it back:
 One mask token serves all kinds of masks, as in the code.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -99,12 +97,14 @@ class SurgMotion(Jepa):
                 "raise micro_batch_size, or set objective.variance_over=clip"
             )
 
-        kinds: Sequence[int] = range(len(config.masks))
+        first = 0
+        kinds = config.masks
         if self.training and config.mask_kinds == "one":
-            kinds = [step_mask_kind(len(config.masks), self.seed, batch.step_draw)]
-        return [
-            draw_blocks(self.grid, config.masks[kind], self.seed, kind, batch) for kind in kinds
-        ]
+            first = step_mask_kind(len(kinds), self.seed, batch.step_draw)
+            kinds = (kinds[first],)
+
+        device = batch.clips.device
+        return draw_blocks(self.grid, kinds, self.seed, batch.draws, device, first_kind=first)
 
     def losses(self, clips: Tensor, targets: Tensor, masks: list[Mask]) -> ObjectiveOutput:
         """Compute [M10] and its terms, each a mean over kinds of masks.

@@ -22,7 +22,7 @@ from surgstream.trainer.models.embed import take_tokens
 from surgstream.trainer.objectives.base import ObjectiveOutput
 from surgstream.trainer.objectives.config import VJepaConfig
 from surgstream.trainer.objectives.jepa import Jepa, Mask, TokenCount, distance_of_mean
-from surgstream.trainer.objectives.masking import BlockMask, block_mask
+from surgstream.trainer.objectives.masking import BlockMask, Int64, block_mask
 from surgstream.trainer.objectives.tube_draws import to_device
 
 _COUNTED_CLIPS = 480
@@ -43,10 +43,8 @@ class VJepa(Jepa):
 
     def draw(self, batch: ClipBatch) -> list[Mask]:
         """Draw the blocks to hide, through all of time, for each kind of mask."""
-        return [
-            draw_blocks(self.grid, blocks, self.seed, kind, batch)
-            for kind, blocks in enumerate(self.config.masks)
-        ]
+        masks = self.config.masks
+        return draw_blocks(self.grid, masks, self.seed, batch.draws, batch.clips.device)
 
     def losses(self, clips: Tensor, targets: Tensor, masks: list[Mask]) -> ObjectiveOutput:
         """Compute the loss, and its parts by kind of mask.
@@ -72,18 +70,37 @@ class VJepa(Jepa):
         return ObjectiveOutput(loss, metrics)
 
 
-def draw_blocks(grid: Grid, blocks: BlockMask, seed: int, kind: int, batch: ClipBatch) -> Mask:
-    """Draw the blocks of one kind of mask, on the device of the clips; see `block_mask`."""
-    visible, masked = block_mask(grid, blocks, seed, kind, batch.draws)
-    device = batch.clips.device
-    return Mask(to_device(visible, device), to_device(masked, device))
+def draw_blocks(
+    grid: Grid,
+    kinds: Sequence[BlockMask],
+    seed: int,
+    draws: Int64,
+    device: torch.device,
+    *,
+    first_kind: int = 0,
+) -> list[Mask]:
+    """Draw blocks to hide, through all of time, for each kind of mask.
+
+    Args:
+        grid: The clips' grid of tokens.
+        kinds: The kinds of masks.
+        seed: The run's seed.
+        draws: (B,) draw numbers.
+        device: The device of the clips.
+        first_kind: Number of the first kind within its objective; each has draws of its own.
+    """
+    masks = []
+    for kind, blocks in enumerate(kinds, start=first_kind):
+        visible, masked = block_mask(grid, blocks, seed, kind, draws)
+        masks.append(Mask(to_device(visible, device), to_device(masked, device)))
+    return masks
 
 
-def typical_counts(grid: Grid, masks: Sequence[BlockMask]) -> list[TokenCount]:
+def typical_counts(grid: Grid, kinds: Sequence[BlockMask]) -> list[TokenCount]:
     """The mean numbers of visible and masked tokens, by kind of mask, in micro-batches of 24, as published."""
     batches = np.arange(_COUNTED_CLIPS).reshape(-1, _COUNTED_TOGETHER)
     counts = []
-    for kind, blocks in enumerate(masks):
+    for kind, blocks in enumerate(kinds):
         drawn = [block_mask(grid, blocks, 0, kind, g) for g in batches]
         visible = np.mean([shown.shape[1] for shown, _ in drawn])
         masked = np.mean([hidden.shape[1] for _, hidden in drawn])
