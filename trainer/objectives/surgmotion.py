@@ -19,7 +19,7 @@ takes it back:
 - The variance of [M7] is over the masked tokens of a clip, as a comment there says it is meant. What runs there takes
   it over the micro-batch, at each place in the list of masked tokens, which are the same tokens by chance alone
   (`variance_over: batch`, which needs two clips or more; of one clip the floor is 0).
-- [M8] and [M9] are left out by default (`gram_weight`, `covariance_weight`): in the code they cannot have run.
+- [M8] and [M9] are left out by default (`gram_weight`, `covariance_weight`): at that commit they cannot have run.
 - A step draws one kind of mask for all ranks, where each batch of a rank there has its own (`mask_kinds: one`).
   Evaluations, and `mask_kinds: all`, take every kind, and the mean of each term over them: so held-out losses compare.
 

@@ -25,6 +25,8 @@ _REACH = 2
 def motion_map(clips: Tensor, grid: Grid) -> Tensor:
     """How much moves in each token of some clips.
 
+    By the lines of `docs/recipes_next.md`:
+
         [M1] s  = |x_t - x_(t-1)| / (sqrt(dx² + dy² + 1e-6) + 0.05), 0 where sqrt(..) <= 0.01; frame 0 has frame 1's
                   difference; dx, dy are forward differences, the last one repeated
         [M2] g  = median of s over rows and columns
