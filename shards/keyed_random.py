@@ -48,6 +48,7 @@ class Purpose(IntEnum):
     TEMPORAL = 25
     ONLINE_PROBE = 26
     IMAGE_SCALE = 27
+    MASK_KIND = 28
 
 
 def mix64(x: UInt64) -> UInt64:

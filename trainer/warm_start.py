@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 Named = Mapping[str, Tensor]
 
 ENCODER = "encoder."
+_MASK_TOKENS = "predictor.mask_tokens"
+_LAYOUTS_OF_VJEPA2 = ("vjepa2", "transformers_vjepa2")
 _SHOWN = 4
 
 
@@ -47,6 +49,7 @@ def warm_start(settings: WarmStartConfig, objective: Objective, encoder: Encoder
         for name, tensor in weights.items()
         if _wanted(name, settings) and not name.startswith(objective.leaves_out)
     }
+    given |= _first_mask_token(given, parameters, settings)
     _copy(given, parameters, settings)
 
     left_out = sorted({_part(name, objective) for name in weights.keys() - given.keys()})
@@ -84,6 +87,23 @@ def carried_moments(settings: WarmStartConfig | None, optim: OptimConfig) -> Pat
             "weights off; set optim.warmup_epochs"
         )
     return None
+
+
+def _first_mask_token(given: Named, parameters: Named, settings: WarmStartConfig) -> Named:
+    """The first of V-JEPA 2's mask tokens, for an objective whose kinds of masks share one.
+
+    Its code has ten, and numbers them by the lengths of its clips: a training on one length reaches the first alone.
+    """
+    if settings.layout not in _LAYOUTS_OF_VJEPA2 or _MASK_TOKENS not in given:
+        return {}
+
+    tokens = given[_MASK_TOKENS]
+    place = parameters.get(_MASK_TOKENS)
+    if place is None or len(place) > 1 or len(tokens) < 2:
+        return {}
+
+    log.info("takes the first of %d mask tokens, for all kinds of masks", len(tokens))
+    return {_MASK_TOKENS: tokens[:1]}
 
 
 def _part(name: str, objective: Objective) -> str:

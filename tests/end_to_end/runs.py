@@ -62,6 +62,7 @@ OTHERS = {
         "objective.context.full_at_clips=144",
         "optim.spike_guard={deviations: 1000, window: 4}",
     ),
+    "configs/pretrain/surgmotion_tiny.yaml": (_TWO_HEADS, *_SMALL_PREDICTOR),
 }
 """The other recipes, and what makes them small beside `SMALL_RUN`."""
 

@@ -16,7 +16,7 @@ from tests.end_to_end.conftest import Corpora
 from tests.end_to_end.runs import OTHERS, fail, interrupt, log, metrics, newest, reported, train
 from tests.helpers.ranks import finish, start
 
-MAE, JEPA, UNISURG, VJEPA21 = OTHERS
+MAE, JEPA, UNISURG, VJEPA21, SURGMOTION = OTHERS
 KINDS = ("param", "exp_avg", "exp_avg_sq", "average")
 
 
@@ -58,7 +58,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(
     assert losses[0] == losses[1] and len(losses[0]) == 10
 
 
-@pytest.mark.parametrize("recipe", [UNISURG, VJEPA21])
+@pytest.mark.parametrize("recipe", [UNISURG, VJEPA21, SURGMOTION])
 def test_the_average_does_not_depend_on_how_a_run_is_spread(
     recipe: str, corpora: Corpora, tmp_path: Path
 ) -> None:
@@ -136,6 +136,7 @@ SHALLOW = {
     ),
     "surgrec_jepa": ("objective.predictor.depth=1",),
     "unisurg": ("objective.predictor.depth=1",),
+    "surgmotion": ("objective.predictor.depth=1",),
     "surgvista": (
         "objective.teacher={model: test_vit, allow_random: true}",
         "objective.reconstruction_decoder.depth=1", "objective.distillation_decoder.depth=1",

@@ -21,6 +21,7 @@ _CONTEXT.set_forkserver_preload(
     [
         "surgstream.trainer.commands.pretrain",
         "surgstream.trainer.objectives.supervised",
+        "surgstream.trainer.objectives.surgmotion",
         "surgstream.trainer.objectives.surgvista",
         "surgstream.trainer.objectives.unisurg",
         "surgstream.trainer.objectives.videomae",

@@ -95,6 +95,7 @@ def test_purposes_keep_their_numbers() -> None:
         "TEMPORAL": 25,
         "ONLINE_PROBE": 26,
         "IMAGE_SCALE": 27,
+        "MASK_KIND": 28,
     }
 
 

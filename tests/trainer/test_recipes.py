@@ -70,6 +70,20 @@ PUBLISHED: dict[str, dict[str, object]] = {
     "unisurg_vitl_stage2": {
         "objective.encoder.num_frames": 64, "global_batch_size": 64, "micro_batch_size": 16, "epochs": 80,
     },
+    "surgmotion_vitl": {
+        "objective.name": "surgmotion", "objective.encoder.size": "large", "objective.encoder.num_frames": 16,
+        "objective.encoder.image_size": 256, "objective.masks": VJepaConfig().masks, "objective.mask_kinds": "one",
+        "objective.predictor.num_heads": 12, "objective.predictor.num_mask_tokens": 1,
+        "objective.ema_decay": 0.99925, "objective.motion_weight": 0.0, "objective.variance_weight": 0.0,
+        "warm_start.layout": "vjepa2", "warm_start.parts": "all", "micro_batch_size": 64, "data.fps": 1.0,
+        "data.augment.resized_crop.scale": (0.3, 1.0), "data.augment.resized_crop.ratio": (0.75, 1.35),
+        "data.augment.flip": 0.5, "optim.weight_decay": 0.04, "optim.beta1": 0.9, "optim.beta2": 0.999,
+    },
+    "surgmotion_vitl_cooldown": {
+        "objective.encoder.num_frames": 64, "objective.motion_weight": 2.0, "objective.variance_weight": 1.0,
+        "objective.variance_over": "clip", "objective.least_std": 1.0, "objective.gram_weight": 0.0,
+        "objective.covariance_weight": 0.0, "micro_batch_size": 16, "optim.decay": "cosine", "optim.min_lr": 1e-6,
+    },
 }  # fmt: skip
 
 
@@ -112,6 +126,35 @@ def test_v_jepas_schedule_is_that_of_v_jepa_2() -> None:
     assert [second.lr(step * 3072) for step in (0, 6000, 12_000)] == pytest.approx(
         [5.25e-4, 2.63e-4, 1e-6]
     )
+
+
+def test_surgmotions_schedule_is_that_of_its_released_recipes() -> None:
+    """12,000 of 180,000 steps of warm-up from 1e-4 to 5.25e-4, which stays; then 6,000 on half a cosine to 1e-6."""
+    first, second = (
+        load(TrainConfig, RECIPES / f"surgmotion_vitl{phase}.yaml", []).plan(
+            num_clips=10**7, world_size=4, start=Progress(step=0, clips_seen=0, state={})
+        )
+        for phase in ("", "_cooldown")
+    )
+    assert (first.last_step, second.last_step) == (180_000, 6_000)
+    lrs = [first.lr(step * 256) for step in (0, 6000, 12_000, 179_999)]
+    assert lrs == pytest.approx([1e-4, 3.125e-4, 5.25e-4, 5.25e-4])
+    lrs = [second.lr(step * 64) for step in (0, 3000, 6000)]
+    assert lrs == pytest.approx([5.25e-4, 2.63e-4, 1e-6])
+
+
+def test_surgmotions_second_phase_begins_where_the_first_ends_and_goes_on_with_its_networks() -> (
+    None
+):
+    first, second = (
+        load(TrainConfig, RECIPES / f"surgmotion_vitl{phase}.yaml", [])
+        for phase in ("", "_cooldown")
+    )
+    assert second.warm_start and second.warm_start.moments
+    assert second.warm_start.weights == f"{first.run_dir}/checkpoints/step_00180000"
+    longer = replace(first.objective.encoder, num_frames=64)
+    changed = {"encoder": longer, "motion_weight": 2.0, "variance_weight": 1.0}
+    assert second.objective == replace(first.objective, **changed)
 
 
 def test_surgrec_maes_length_is_ours_and_said_to_be() -> None:

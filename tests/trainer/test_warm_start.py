@@ -1,6 +1,7 @@
 """Weights of others, and of earlier runs: each has its place, or the error says which has none."""
 
 import argparse
+import logging
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from surgstream.trainer.lineage.config import WarmStartConfig
 from surgstream.trainer.models.published import LAYOUTS
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.base import Objective
-from surgstream.trainer.objectives.config import ObjectiveConfig
+from surgstream.trainer.objectives.config import ObjectiveConfig, SurgMotionConfig
 from surgstream.trainer.warm_start import warm_start
 from tests.trainer.objectives.test_surgvista import TINY as SURGVISTA_TINY
 from tests.trainer.objectives.test_unisurg import TINY as UNISURG_TINY
@@ -182,6 +183,53 @@ def test_v_jepas_encoder_starts_unisurg_with_its_average(tmp_path: Path) -> None
     objective = start(tmp_path / "vjepa.pt", UNISURG_TINY, layout="vjepa2", parts="encoder")
     assert_same(dict(objective.averages()), dict(source.averages()))
     assert torch.equal(objective.encoder.norm.weight, source.encoder.norm.weight)
+
+
+@pytest.mark.parametrize("layout", ["vjepa2", "transformers_vjepa2"])
+def test_all_of_v_jepa_2_starts_surgmotion_whose_masks_share_its_first_token(
+    layout: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = objective_of(VJEPA_TINY, 1)
+    shared = replace(VJEPA_TINY.predictor, num_mask_tokens=1)
+    config = SurgMotionConfig(encoder=VJEPA_TINY.encoder, predictor=shared)
+    file = save_vjepa(source, layout, tmp_path)
+    with caplog.at_level(logging.INFO):
+        objective = start(file, config, layout=layout)
+
+    expected = state_of(source)
+    tokens = expected["predictor.mask_tokens"]
+    assert tokens.shape == (3, 32) and not torch.equal(tokens[0], tokens[1])
+    assert_same(state_of(objective), expected | {"predictor.mask_tokens": tokens[:1]})
+    assert "takes the first of 3 mask tokens" in caplog.text
+
+    averages = source.averages() if layout == "vjepa2" else expected
+    assert all(torch.equal(found, averages[key]) for key, found in objective.averages().items())
+
+
+def test_other_numbers_of_mask_tokens_are_refused(tmp_path: Path) -> None:
+    file = save_vjepa(objective_of(VJEPA_TINY, 1), "vjepa2", tmp_path)
+    two = replace(VJEPA_TINY, predictor=replace(VJEPA_TINY.predictor, num_mask_tokens=2))
+    with pytest.raises(
+        ModelError, match=r"predictor.mask_tokens has the shape \(3, 32\), not \(2, 32"
+    ):
+        start(file, two, layout="vjepa2")
+
+    encoder_alone = replace(VIDEOMAE_TINY, encoder=VJEPA_TINY.encoder)
+    with pytest.raises(ModelError, match=r"decoder\.\S+ is missing.*parts=encoder takes the enc"):
+        start(file, encoder_alone, layout="vjepa2")
+
+
+def save_vjepa(source: Objective, layout: str, folder: Path) -> Path:
+    """A V-JEPA in the layout of its own code, with its average, or in that of transformers."""
+    encoder = VJEPA_TINY.encoder
+    weights = LAYOUTS[layout].export(state_of(source), encoder)
+    if layout == "transformers_vjepa2":
+        save_file(weights, folder / "weights.safetensors")
+        return folder / "weights.safetensors"
+
+    averages = LAYOUTS[layout].export(dict(source.averages()), encoder)
+    torch.save(like_vjepa2(weights, averages), folder / "vjepa.pt")
+    return folder / "vjepa.pt"
 
 
 @pytest.mark.parametrize(

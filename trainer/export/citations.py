@@ -25,10 +25,15 @@ _PAPERS = {
         "UniSurg: A Video-Native Foundation Model for Universal Understanding of Surgical Videos",
         "2602.05638",
     ),
+    "surgmotion": (
+        "SurgMotion",
+        "SurgMotion: A Video-Native Foundation Model for Universal Understanding of Surgical Videos",
+        "2602.05638",
+    ),
 }
 """The work that each objective is of: its name, its title, and its number at arXiv."""
 
-_BUILT_ON = {"surgvista": ("videomae",), "unisurg": ("vjepa",)}
+_BUILT_ON = {"surgvista": ("videomae",), "unisurg": ("vjepa",), "surgmotion": ("vjepa",)}
 """The objectives whose works an objective builds on."""
 
 

@@ -2,18 +2,38 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal, Protocol
+from typing import Annotated, ClassVar, Literal
 
 from surgstream.configs.ranges import Range
 from surgstream.trainer.models.config import (
     DecoderConfig,
     EncoderConfig,
-    Grid,
     PredictorConfig,
     TeacherConfig,
 )
-from surgstream.trainer.objectives.masks.masking import BlockMask, num_masked_tubes
-from surgstream.trainer.objectives.vjepa_config import ContextConfig, ImagesConfig
+from surgstream.trainer.objectives.jepa_config import (
+    AveragedJepaConfig,
+    JepaConfig,
+    SurgMotionConfig,
+    UniSurgConfig,
+    VJepaConfig,
+)
+from surgstream.trainer.objectives.masks.masking import mask_problems
+
+__all__ = [
+    "AveragedJepaConfig",
+    "JepaConfig",
+    "LabelKind",
+    "MixConfig",
+    "ObjectiveConfig",
+    "SupervisedConfig",
+    "SurgMotionConfig",
+    "SurgVistaConfig",
+    "UniSurgConfig",
+    "VJepaConfig",
+    "VideoMaeConfig",
+    "predictor_of",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,113 +109,6 @@ class VideoMaeConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VJepaConfig:
-    """The objective V-JEPA; the defaults are SurgRec-JEPA's ViT-L.
-
-    Attributes:
-        name: Selects this objective.
-        encoder: The video encoder, with rotary positions.
-        predictor: Predicts the averaged encoder's features.
-        masks: The kinds of masks. Every clip is encoded once with each.
-        ema_decay: Share of the average that is kept at an update of the weights.
-        context: A loss of visible tokens (V-JEPA 2.1); null has none.
-        images: Still images beside videos (V-JEPA 2.1); null takes them for videos of one picture.
-    """
-
-    has_average: ClassVar[bool] = True
-
-    name: Literal["vjepa"] = "vjepa"
-    encoder: EncoderConfig = field(
-        default_factory=lambda: EncoderConfig(size="large", positions="rope", drop_path=0.0)
-    )
-    predictor: PredictorConfig = field(default_factory=PredictorConfig)
-    masks: tuple[BlockMask, ...] = (
-        BlockMask(num_blocks=8, scale=0.15),
-        BlockMask(num_blocks=2, scale=0.7),
-    )
-    ema_decay: Annotated[float, Range(0, 0.9999999)] = 0.99925
-    context: ContextConfig | None = None
-    images: ImagesConfig | None = None
-
-    def problems(self) -> Iterator[str]:
-        """Fields that do not fit together, one sentence each."""
-        yield from jepa_problems(self.encoder)
-        if not self.masks:
-            yield "masks: expected at least one kind, got none"
-        if self.encoder.images != (self.images is not None):
-            yield (
-                "encoder.images: expected true where objective.images is given, and false elsewhere, got "
-                f"{str(self.encoder.images).lower()}"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class UniSurgConfig:
-    """The objective UniSurg; the defaults are stage 1's, on a ViT-L, since the paper names no encoder. See its module.
-
-    Attributes:
-        name: Selects this objective.
-        encoder: The video encoder, with rotary positions.
-        predictor: Predicts the averaged encoder's features.
-        mask_ratio: Least and most share of tubes that are masked, drawn once a step; evaluations take their mean.
-        ema_decay: Share of the average that is kept at an update of the weights.
-        top_k: Masked tubes of a clip that weigh more, those of most motion.
-        gamma: Sharpness of their weights.
-        norm: The norm |.| of a patch's pixels and of a token's features: the `mean` of absolute values, or the `sum`.
-        standardise_motion: Whether motion scores are standardised over a clip's masked tubes; false takes them raw.
-        scope: `masked` trains on all masked tubes, `topk` on those K alone.
-        reduction: `mean` or `sum` over these tubes.
-        normalise_targets: Whether the averaged encoder's features pass a LayerNorm without parameters; false takes them
-            raw.
-        affinity_weight: Weight of the distilled affinities.
-        affinities: `tubes` takes them among masked tubes, `tokens` among masked tokens.
-        temperature: Temperature of the affinities, tau.
-        exclude_self: Leave the affinity of a tube, or token, to itself out.
-        variance_weight: Weight of the floor under the deviations.
-        least_std: That floor, sigma_0.
-        normalise_variance: Whether deviations are those of predictions after such a LayerNorm; false takes them raw.
-    """
-
-    has_average: ClassVar[bool] = True
-
-    name: Literal["unisurg"] = "unisurg"
-    encoder: EncoderConfig = field(
-        default_factory=lambda: EncoderConfig(size="large", positions="rope", drop_path=0.0)
-    )
-    predictor: PredictorConfig = field(default_factory=lambda: PredictorConfig(num_mask_tokens=1))
-    mask_ratio: tuple[Annotated[float, Range(0, 1)], ...] = (0.75, 0.95)
-    ema_decay: Annotated[float, Range(0, 0.9999999)] = 0.99925
-    top_k: Annotated[int, Range(1, 2**16)] = 3
-    gamma: Annotated[float, Range(0, 1e3)] = 2.0
-    norm: Literal["mean", "sum"] = "mean"
-    standardise_motion: bool = True
-    scope: Literal["masked", "topk"] = "masked"
-    reduction: Literal["mean", "sum"] = "mean"
-    normalise_targets: bool = True
-    affinity_weight: Annotated[float, Range(0, 1e6)] = 0.1
-    affinities: Literal["tubes", "tokens"] = "tubes"
-    temperature: Annotated[float, Range(1e-4, 1e4)] = 0.1
-    exclude_self: bool = False
-    variance_weight: Annotated[float, Range(0, 1e6)] = 0.3
-    least_std: Annotated[float, Range(0, 1e6)] = 1.0
-    normalise_variance: bool = True
-
-    def problems(self) -> Iterator[str]:
-        """Fields that do not fit together, one sentence each."""
-        yield from jepa_problems(self.encoder)
-        if len(self.mask_ratio) != 2 or self.mask_ratio[0] > self.mask_ratio[1]:
-            yield f"mask_ratio: expected the least and the most share, got {list(self.mask_ratio)}"
-            return
-
-        grid = self.encoder.grid
-        least = self.mask_ratio[0]
-        for ratio in self.mask_ratio:
-            yield from mask_problems(grid, ratio)
-        if num_masked_tubes(grid, least) < 2:
-            yield f"mask_ratio: expected two masked tubes or more, to compare motion, got {least}"
-
-
-@dataclass(frozen=True, kw_only=True)
 class MixConfig:
     """Mixing of the clips of a micro-batch in pairs, and their labels with them (arXiv 1710.09412, 1905.04899).
 
@@ -253,57 +166,21 @@ class SupervisedConfig:
             yield f"num_outputs: expected 1 of numbers, got {self.num_outputs}"
 
 
-ObjectiveConfig = SurgVistaConfig | VideoMaeConfig | VJepaConfig | UniSurgConfig | SupervisedConfig
+ObjectiveConfig = (
+    SurgVistaConfig
+    | VideoMaeConfig
+    | VJepaConfig
+    | UniSurgConfig
+    | SurgMotionConfig
+    | SupervisedConfig
+)
 """Each says by `has_average` whether it averages weights, which ZeRO 3 does not allow."""
-
-
-class JepaConfig(Protocol):
-    """The fields that joint-embedding predictive objectives share."""
-
-    @property
-    def encoder(self) -> EncoderConfig:
-        """The video encoder, with rotary positions."""
-
-    @property
-    def predictor(self) -> PredictorConfig:
-        """Predicts the target network's features."""
-
-
-class AveragedJepaConfig(JepaConfig, Protocol):
-    """The same, of objectives whose target network is an average."""
-
-    @property
-    def ema_decay(self) -> float:
-        """Share of the average that is kept at an update of the weights."""
 
 
 def predictor_of(config: ObjectiveConfig) -> PredictorConfig | None:
     """The predictor of an objective that has one."""
-    return config.predictor if isinstance(config, VJepaConfig | UniSurgConfig) else None
-
-
-def jepa_problems(encoder: EncoderConfig) -> Iterator[str]:
-    """Yield what does not fit an objective with an averaged encoder and a predictor."""
-    if not encoder.is_rotary:
-        yield (
-            "encoder.positions: expected rope or rope_scaled, which the predictor shares, got "
-            f"{encoder.positions}"
-        )
-    if encoder.drop_path:
-        yield (
-            f"encoder.drop_path: expected 0, this objective drops nothing, got {encoder.drop_path}"
-        )
-    if encoder.grid.num_tubes < 2:
-        yield (
-            "encoder.patch_size: expected two tokens or more in a slice, one to see and one to "
-            "predict, got one"
-        )
-
-
-def mask_problems(grid: Grid, mask_ratio: float) -> Iterator[str]:
-    """Yield what is wrong with a share of tubes to mask."""
-    if not 0 < num_masked_tubes(grid, mask_ratio) < grid.num_tubes:
-        yield (
-            f"mask_ratio: expected some of a slice's {grid.num_tubes} tokens masked and some "
-            f"visible, got {mask_ratio}"
-        )
+    return (
+        config.predictor
+        if isinstance(config, VJepaConfig | UniSurgConfig | SurgMotionConfig)
+        else None
+    )

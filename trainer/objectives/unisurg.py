@@ -1,6 +1,6 @@
 """UniSurg: V-JEPA's prediction, guided by motion, with distilled affinities and a floor under the variance.
 
-Section 3.4 of the paper's objective, with tubes as masks:
+Section 3.4 of the paper's objective, with tubes as masks; its code trains another, `surgmotion`:
 
     L = L_motion + 0.1 L_st + 0.3 L_var
     L_motion = mean over masked tubes i of (1 + w_i) |z_i - h_i|, w = softmax(gamma g) over the K tubes of most motion
@@ -31,7 +31,6 @@ import torch
 from einops import rearrange, reduce
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.models.embed import take_tokens
@@ -42,9 +41,9 @@ from surgstream.trainer.objectives.jepa import AveragedJepa, distance_of_mean
 from surgstream.trainer.objectives.masks.mask import Mask, TokenCount
 from surgstream.trainer.objectives.masks.masking import num_masked_tubes, step_mask_ratio, tube_mask
 from surgstream.trainer.objectives.masks.tube_draws import to_device
+from surgstream.trainer.objectives.terms.pairs import affinity_loss, affinity_loss_by_rows
 
 _EPS = 1e-6
-_ROWS = 256
 
 
 class UniSurg(AveragedJepa):
@@ -158,10 +157,7 @@ class UniSurg(AveragedJepa):
         temperature = self.config.temperature
         exclude_self = self.config.exclude_self
         if self.config.affinities == "tokens":
-            loss: Tensor = affinity_loss_by_rows(
-                predicted, true, temperature, exclude_self=exclude_self
-            )
-            return loss
+            return affinity_loss_by_rows(predicted, true, temperature, exclude_self=exclude_self)
 
         slices = self.grid.slices
         tubes = reduce(predicted, "b (s n) d -> b n d", "mean", s=slices)
@@ -230,55 +226,6 @@ def _for_both(down: Tensor, right: Tensor) -> Tensor:
     before = F.pad(right, (1, 0))
     after = F.pad(right, (0, 1))
     return above + below + before + after
-
-
-def affinity_loss(
-    predicted: Tensor, true: Tensor, temperature: float, *, exclude_self: bool
-) -> Tensor:
-    """L_st: the mean Kullback-Leibler divergence of predicted affinities from the true ones.
-
-    Args:
-        predicted: (B, N, D), a vector a tube, or a token.
-        true: (B, N, D).
-        temperature: tau.
-        exclude_self: Leave a vector's affinity to itself out.
-    """
-    return _divergences(predicted, true, slice(None), temperature, exclude_self).mean()
-
-
-# Compiled, its loop would be compiled again for every number of tokens
-@torch.compiler.disable  # type: ignore[untyped-decorator]
-def affinity_loss_by_rows(
-    predicted: Tensor, true: Tensor, temperature: float, *, exclude_self: bool
-) -> Tensor:
-    """The same as `affinity_loss`, in memory that grows with N instead of its square."""
-    parts = []
-    for start in range(0, predicted.shape[1], _ROWS):
-        rows = slice(start, start + _ROWS)
-        arguments = (predicted, true, rows, temperature, exclude_self)
-        parts.append(checkpoint(_divergences, *arguments, use_reentrant=False))
-    return torch.cat(parts, dim=1).mean()
-
-
-def _divergences(
-    predicted: Tensor, true: Tensor, rows: slice, temperature: float, exclude_self: bool
-) -> Tensor:
-    """The divergence of some vectors' affinities to all, (B, rows)."""
-
-    def log_affinities(vectors: Tensor) -> Tensor:
-        unit = F.normalize(vectors, dim=-1)
-        cosines = unit[:, rows] @ unit.transpose(1, 2) / temperature
-        if exclude_self:
-            numbers = torch.arange(vectors.shape[1], device=vectors.device)
-            cosines = cosines.masked_fill(numbers[rows, None] == numbers, -1e9)
-        return cosines.log_softmax(-1)
-
-    # bf16 would move cosines over tau by hundredths
-    with torch.autocast(predicted.device.type, enabled=False):
-        found = log_affinities(predicted)
-        expected = log_affinities(true)
-        divergences = F.kl_div(found, expected, reduction="none", log_target=True)
-    return divergences.sum(-1)
 
 
 def make(config: UniSurgConfig, seed: int, *, with_weights: bool) -> UniSurg:

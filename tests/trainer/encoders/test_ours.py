@@ -54,7 +54,7 @@ def test_a_run_that_chose_its_weights_has_their_features(
     assert encoder.name == f"run step_{step:08d}"
 
 
-@pytest.mark.parametrize("name", ["vjepa", "unisurg"])
+@pytest.mark.parametrize("name", ["vjepa", "unisurg", "surgmotion"])
 def test_the_average_is_taken_where_there_is_one(name: str, saved: Saved) -> None:
     checkpoint, objective = saved[name]
     clips = clips_for(CONFIGS[name])

@@ -9,16 +9,21 @@ from deepspeed.utils import safe_get_full_fp32_param
 from surgstream.trainer.engine.config import OptimConfig, ParallelConfig
 from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.objectives import choice
+from surgstream.trainer.objectives.config import SurgMotionConfig, VJepaConfig
+from tests.trainer.objectives.test_surgmotion import TINY as SURGMOTION_TINY
 from tests.trainer.objectives.test_surgvista import clip_batch
-from tests.trainer.objectives.test_vjepa import TINY
+from tests.trainer.objectives.test_vjepa import TINY as VJEPA_TINY
 
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.parametrize("tiny", [VJEPA_TINY, SURGMOTION_TINY], ids=lambda tiny: tiny.name)
 @pytest.mark.parametrize("stage", [1, 2])
 @pytest.mark.parametrize("autocast", ["none", "bf16"])
-def test_the_average_is_that_of_the_masters(stage: int, autocast: str, alone: None) -> None:
-    config = replace(TINY, ema_decay=0.9)
+def test_the_average_is_that_of_the_masters(
+    tiny: VJepaConfig | SurgMotionConfig, stage: int, autocast: str, alone: None
+) -> None:
+    config = replace(tiny, ema_decay=0.9)
     objective = choice.build(config, seed=1)
     engine = ZeroEngine(
         objective, OptimConfig(weight_decay=0.04), ParallelConfig(zero_stage=stage, autocast=autocast),  # type: ignore[arg-type]
@@ -28,7 +33,7 @@ def test_the_average_is_that_of_the_masters(stage: int, autocast: str, alone: No
     begin = {name: average.clone() for name, average in expected.items()}
     parameters = dict(objective.named_parameters())
     for step in range(4):
-        batch = clip_batch([2 * step, 2 * step + 1], 32, 6)
+        batch = clip_batch([2 * step, 2 * step + 1], 32, config.encoder.num_frames)
         with engine.autocast():
             targets = objective.targets(batch)
         engine.backward(engine(batch, targets).loss)

@@ -24,6 +24,7 @@ from surgstream.trainer.engine.loop import Guards, Trainer
 from surgstream.trainer.engine.metrics import Reporting
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.engine.zero import ZeroEngine
+from tests.trainer.objectives.test_surgmotion import tiny as tiny_surgmotion
 from tests.trainer.objectives.test_surgvista import clip_batch, tiny
 from tests.trainer.objectives.test_unisurg import tiny as tiny_unisurg
 
@@ -93,6 +94,7 @@ def trainer(
         ({"stage": 2}, 1),
         ({"stage": 3}, 1),
         ({"stage": 1, "make": tiny_unisurg, "image_size": 32}, 1),
+        ({"stage": 1, "make": tiny_surgmotion, "image_size": 32}, 1),
         # DeepSpeed looks at the norm again for each parameter group, which costs little once the norm is there.
         ({"stage": 1, "clip_grad_norm": 1.0}, 3),
         ({"stage": 3, "clip_grad_norm": 1.0}, 1),

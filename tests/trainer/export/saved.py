@@ -15,6 +15,7 @@ from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.objectives.base import Objective
 from surgstream.trainer.objectives.config import ObjectiveConfig
+from tests.trainer.objectives.test_surgmotion import TINY as SURGMOTION_TINY
 from tests.trainer.objectives.test_surgvista import TINY as SURGVISTA_TINY
 from tests.trainer.objectives.test_surgvista import clip_batch
 from tests.trainer.objectives.test_unisurg import TINY as UNISURG_TINY
@@ -24,12 +25,14 @@ from tests.trainer.test_warm_start import objective_of
 
 CONFIGS: dict[str, ObjectiveConfig] = {
     "surgvista": SURGVISTA_TINY, "videomae": VIDEOMAE_TINY, "vjepa": VJEPA_TINY, "unisurg": UNISURG_TINY,
+    "surgmotion": SURGMOTION_TINY,
 }  # fmt: skip
 FITTING = {
     "surgvista": ("surgstream", "transformers", "surgvista"),
     "videomae": ("surgstream", "transformers", "videomae"),
     "vjepa": ("surgstream", "transformers", "vjepa2"),
     "unisurg": ("surgstream", "transformers", "vjepa2"),
+    "surgmotion": ("surgstream", "transformers", "vjepa2"),
 }
 DATASETS = [DatasetSize("cholec80", "laparoscopy", 900), DatasetSize("pitvis", "neurosurgery", 300)]
 

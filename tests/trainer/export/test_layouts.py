@@ -41,7 +41,9 @@ def test_load_encoder_reads_every_layout_that_fits(
         7,
         14,
     )
-    assert config.weights == ("average" if name in ("vjepa", "unisurg") else "trained")
+    assert config.weights == (
+        "average" if name in ("vjepa", "unisurg", "surgmotion") else "trained"
+    )
     assert config.check is not None and config.check.largest_difference < 1e-5
     assert ("transformers" in config.check.read_by) is (layout == "transformers")
     assert f"of step_00000007 of {name}, for {layout}" in said
@@ -156,7 +158,7 @@ def vjepa_blocks(stack: str, depth: int) -> Iterator[str]:
     )
 
 
-@pytest.mark.parametrize("name", ["vjepa", "unisurg"])
+@pytest.mark.parametrize("name", ["vjepa", "unisurg", "surgmotion"])
 def test_v_jepas_loaders_take_every_weight(name: str, saved: Saved, tmp_path: Path) -> None:
     """`src/hub/backbones.py` (c2963a4) looks for `encoder` and `predictor`, evals for a key such as `target_encoder`;
     both strip `module.` and `backbone.`."""

@@ -28,6 +28,7 @@ from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.base import Objective
 from surgstream.trainer.objectives.config import (
     ObjectiveConfig,
+    SurgMotionConfig,
     SurgVistaConfig,
     VideoMaeConfig,
     VJepaConfig,
@@ -137,6 +138,13 @@ def test_a_run_begins_with_a_published_file(
         sum(p.numel() for _, p in objective.named_parameters()) == num_weights(file)
         or parts == "encoder"
     )
+
+
+def test_surgmotion_begins_with_all_of_v_jepa_2_but_nine_mask_tokens(tmp_path: Path) -> None:
+    """As its recipes do, from `vitl.pt` and `vitg.pt`: encoder, predictor and average."""
+    file, config = published("vjepa2_vitl"), SurgMotionConfig()
+    objective = start(file, tmp_path / "vitl.pt", "vjepa2", config, "all")
+    assert num_weights(file) == objective.num_parameters()["trainable"] + 9 * 384
 
 
 def num_weights(file: Published) -> int:

@@ -51,6 +51,7 @@ RECIPES = {
         "objective.context.from_clips=8",
         "objective.context.full_at_clips=24",
     ),
+    "surgmotion_tiny": _PREDICTOR,
 }
 """What makes each small, beside `SMALL`; its corpus has clips that begin before their part of a video."""
 

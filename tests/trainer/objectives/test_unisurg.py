@@ -19,9 +19,10 @@ from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.collapse import diversity
 from surgstream.trainer.models.config import EncoderConfig, PredictorConfig
-from surgstream.trainer.objectives import choice, unisurg
+from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.config import UniSurgConfig
 from surgstream.trainer.objectives.masks.masking import num_masked_tubes
+from surgstream.trainer.objectives.terms import pairs
 from tests.trainer.objectives.slow_unisurg import slow_terms
 from tests.trainer.objectives.test_surgvista import clip_batch, loss_of
 
@@ -85,7 +86,7 @@ LETTER = {
 def test_terms_and_gradients_equal_the_slow_reference(
     changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unisurg, "_ROWS", 5)
+    monkeypatch.setattr(pairs, "_ROWS", 5)
     objective, batch = tiny(**changes), replace(clips_of([3, 12345, 0]), step_draw=7)
     targets, predictions = objective.targets(batch), []
     objective.predictor.register_forward_hook(
@@ -130,9 +131,9 @@ def test_the_recipe_of_the_letter_has_its_switches_and_nothing_else_of_its_own()
 def test_under_bf16_affinities_stay_in_fp32_and_pictures_can_be_drawn() -> None:
     objective, batch = tiny().eval(), clips_of([3, 8])
     predicted, true = torch.randn(2, 9, 48), torch.randn(2, 9, 48)
-    plain = unisurg.affinity_loss(predicted, true, 0.1, exclude_self=False)
+    plain = pairs.affinity_loss(predicted, true, 0.1, exclude_self=False)
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
-        assert torch.equal(unisurg.affinity_loss(predicted, true, 0.1, exclude_self=False), plain)
+        assert torch.equal(pairs.affinity_loss(predicted, true, 0.1, exclude_self=False), plain)
         rows = objective.pictures(batch)
         found = [diversity(vectors) for vectors in objective.collapse_features(batch).values()]
     assert all(row.isfinite().all() and row.shape == (2, 3, 4, 32, 32) for row in rows.values())
@@ -263,11 +264,11 @@ class LargestTensor(TorchDispatchMode):
 def test_affinities_by_rows_have_the_same_gradients(
     exclude_self: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unisurg, "_ROWS", 4)
+    monkeypatch.setattr(pairs, "_ROWS", 4)
     generator = torch.Generator().manual_seed(2)
     vectors, true = (torch.randn(2, 11, 6, generator=generator) for _ in range(2))
     gradients = []
-    for loss_of_vectors in (unisurg.affinity_loss, unisurg.affinity_loss_by_rows):
+    for loss_of_vectors in (pairs.affinity_loss, pairs.affinity_loss_by_rows):
         predicted = vectors.clone().requires_grad_()
         loss_of_vectors(predicted, true, 0.2, exclude_self=exclude_self).backward()
         gradients.append(predicted.grad)

@@ -19,6 +19,15 @@ def num_masked_tubes(grid: Grid, mask_ratio: float) -> int:
     return int(mask_ratio * grid.num_tubes)
 
 
+def mask_problems(grid: Grid, mask_ratio: float) -> Iterator[str]:
+    """Yield what is wrong with a share of tubes to mask."""
+    if not 0 < num_masked_tubes(grid, mask_ratio) < grid.num_tubes:
+        yield (
+            f"mask_ratio: expected some of a slice's {grid.num_tubes} tokens masked and some "
+            f"visible, got {mask_ratio}"
+        )
+
+
 def tube_mask(grid: Grid, mask_ratio: float, seed: int, draws: Int64) -> tuple[Int64, Int64]:
     """Hide the same positions in every slice of a clip.
 
@@ -157,6 +166,18 @@ def step_mask_ratio(low: float, high: float, seed: int, step_draw: int) -> float
     """
     key = hash64(seed, Purpose.MASK_RATIO, step_draw)
     return low + (high - low) * float(uniform(key, 1)[0])
+
+
+def step_mask_kind(num_kinds: int, seed: int, step_draw: int) -> int:
+    """Draw a step's kind of mask, each as often as any other, alike on all ranks.
+
+    Args:
+        num_kinds: Kinds to draw from.
+        seed: The run's seed.
+        step_draw: First draw of the step.
+    """
+    key = hash64(seed, Purpose.MASK_KIND, step_draw)
+    return int(choice(key, num_kinds)[0])
 
 
 def draw_drop_path_scales(

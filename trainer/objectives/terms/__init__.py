@@ -1,0 +1,1 @@
+"""Terms of losses, as pure functions of clips and of vectors."""
