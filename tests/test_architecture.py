@@ -84,7 +84,7 @@ MAY_IMPORT = {
         "shards.corpus.hidden", "shards.corpus.licences", "shards.errors", "shards.format", "shards.leaks",
         "shards.storage", "shards.workers",
         "trainer.encoders.config", "trainer.engine.checkpoint_files", "trainer.errors", "trainer.evaluation.tasks",
-        "trainer.lineage", "trainer.models.config", "trainer.runs.files",
+        "trainer.lineage", "trainer.models.config", "trainer.models.videos.config", "trainer.runs.files",
     ),
     "trainer.labelled": (
         "shards.reading", "shards.labels", "shards.order", "shards.storage", "trainer.errors", "trainer.batch",
@@ -180,7 +180,8 @@ HEAVY = (
 # only its like.
 LEAN = (
     "trainer.errors", "trainer.runs", "trainer.evaluation", "trainer.lineage", "trainer.resume",
-    "trainer.objectives.masking", "trainer.engine.schedules", "trainer.engine.checkpoint_files",
+    "trainer.objectives.masking", "trainer.objectives.salt_config", "trainer.objectives.vjepa_config",
+    "trainer.engine.schedules", "trainer.engine.checkpoint_files",
     "trainer.commands.order", "trainer.commands.status", "trainer.commands.status_page", "trainer.commands.describe",
     "trainer.commands.describe_table", "trainer.commands.leaks", "trainer.commands.evaluate", "trainer.suite",
     "trainer.clip_tables", "trainer.estimates", "trainer.mixing", "trainer.model_sizes",

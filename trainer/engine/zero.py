@@ -36,7 +36,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 class ZeroEngine:
     """A module under DeepSpeed ZeRO with torch's AdamW.
 
-    The learning rate is set from outside before each step; nothing here keeps a schedule.
+    The learning rate and the weight decay are set from outside before each step; nothing here keeps a schedule.
     """
 
     def __init__(
@@ -113,14 +113,17 @@ class ZeroEngine:
         """Accumulate the gradients of one micro-batch's mean loss."""
         self._engine.backward(loss)
 
-    def step(self, lr: float) -> None:
+    def step(self, lr: float, weight_decay: float | None = None) -> None:
         """End a micro-batch; on the last of a step, clip the gradients and update the parameters.
 
         Args:
             lr: The step's learning rate, which each group of parameters scales by its own factor.
+            weight_decay: The weight decay of the groups that are decayed; None leaves it as it is.
         """
         for group in self._engine.optimizer.param_groups:
             group["lr"] = lr * group["lr_scale"]
+            if weight_decay is not None and group["is_decayed"]:
+                group["weight_decay"] = weight_decay
         self._engine.step()
 
     def grad_norm(self) -> float | Tensor:
@@ -223,7 +226,7 @@ def parameter_groups(
         layer_decay: With d of it, parameters at depth i of at most n have d^(n - i) times the learning rate.
 
     Returns:
-        The groups, with `params`, `weight_decay` and `lr_scale`; without layer decay two, or one.
+        The groups, with `params`, `weight_decay`, `is_decayed` and `lr_scale`; without layer decay two, or one.
     """
     parts: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
@@ -241,6 +244,7 @@ def parameter_groups(
         {
             "params": parts[depth, undecayed],
             "weight_decay": 0.0 if undecayed else weight_decay,
+            "is_decayed": not undecayed,
             "lr_scale": layer_decay ** (deepest - depth),
         }
         for depth, undecayed in sorted(parts)

@@ -8,11 +8,16 @@ from surgstream.configs.ranges import Range
 from surgstream.trainer.models.config import (
     DecoderConfig,
     EncoderConfig,
-    Grid,
     PredictorConfig,
     TeacherConfig,
 )
-from surgstream.trainer.objectives.masking import BlockMask, num_masked_tubes
+from surgstream.trainer.objectives.masking import (
+    BlockMask,
+    jepa_problems,
+    mask_problems,
+    num_masked_tubes,
+)
+from surgstream.trainer.objectives.salt_config import SaltConfig
 from surgstream.trainer.objectives.vjepa_config import ContextConfig, ImagesConfig
 
 
@@ -25,7 +30,7 @@ class SurgVistaConfig:
         encoder: The video encoder.
         reconstruction_decoder: Predicts pixels.
         distillation_decoder: Predicts the teacher's features.
-        teacher: The frozen image teacher.
+        teacher: The frozen image teacher; null has none, and no decoder for it, where distillation_weight is 0.
         mask_ratio: Share of tubes that are masked.
         reconstruction_weight: Weight of the mean squared error of normalised pixels.
         distillation_weight: Weight of the SmoothL1 loss of features.
@@ -38,7 +43,7 @@ class SurgVistaConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     reconstruction_decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(depth=4))
     distillation_decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(depth=2))
-    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    teacher: TeacherConfig | None = field(default_factory=TeacherConfig)
     mask_ratio: Annotated[float, Range(0, 1)] = 0.85
     reconstruction_weight: Annotated[float, Range(0, 1e6)] = 1.0
     distillation_weight: Annotated[float, Range(0, 1e6)] = 0.05
@@ -47,11 +52,19 @@ class SurgVistaConfig:
     @property
     def decoders(self) -> tuple[DecoderConfig, ...]:
         """The networks that see all tokens."""
+        if self.teacher is None:
+            return (self.reconstruction_decoder,)
         return self.reconstruction_decoder, self.distillation_decoder
 
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""
         yield from mask_problems(self.encoder.grid, self.mask_ratio)
+        if (self.teacher is None) != (self.distillation_weight == 0):
+            teacher = "no teacher" if self.teacher is None else "a teacher"
+            yield (
+                "teacher: expected null where distillation_weight is 0, and nowhere else, got "
+                f"{teacher} with {self.distillation_weight:g}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,7 +266,9 @@ class SupervisedConfig:
             yield f"num_outputs: expected 1 of numbers, got {self.num_outputs}"
 
 
-ObjectiveConfig = SurgVistaConfig | VideoMaeConfig | VJepaConfig | UniSurgConfig | SupervisedConfig
+ObjectiveConfig = (
+    SurgVistaConfig | VideoMaeConfig | VJepaConfig | UniSurgConfig | SaltConfig | SupervisedConfig
+)
 """Each says by `has_average` whether it averages weights, which ZeRO 3 does not allow."""
 
 
@@ -278,32 +293,8 @@ class AveragedJepaConfig(JepaConfig, Protocol):
 
 
 def predictor_of(config: ObjectiveConfig) -> PredictorConfig | None:
-    """The predictor of an objective that has one."""
+    """The predictor, where there is one, of an encoder's own features or of others that are as wide."""
+    if isinstance(config, SaltConfig):
+        widths = (config.teacher.encoder.shape.embed_dim, config.encoder.shape.embed_dim)
+        return config.predictor if widths[0] == widths[1] else None
     return config.predictor if isinstance(config, VJepaConfig | UniSurgConfig) else None
-
-
-def jepa_problems(encoder: EncoderConfig) -> Iterator[str]:
-    """Yield what does not fit an objective with an averaged encoder and a predictor."""
-    if not encoder.is_rotary:
-        yield (
-            "encoder.positions: expected rope or rope_scaled, which the predictor shares, got "
-            f"{encoder.positions}"
-        )
-    if encoder.drop_path:
-        yield (
-            f"encoder.drop_path: expected 0, this objective drops nothing, got {encoder.drop_path}"
-        )
-    if encoder.grid.num_tubes < 2:
-        yield (
-            "encoder.patch_size: expected two tokens or more in a slice, one to see and one to "
-            "predict, got one"
-        )
-
-
-def mask_problems(grid: Grid, mask_ratio: float) -> Iterator[str]:
-    """Yield what is wrong with a share of tubes to mask."""
-    if not 0 < num_masked_tubes(grid, mask_ratio) < grid.num_tubes:
-        yield (
-            f"mask_ratio: expected some of a slice's {grid.num_tubes} tokens masked and some "
-            f"visible, got {mask_ratio}"
-        )

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from surgstream.configs.ranges import Range
 from surgstream.shards.keyed_random import Purpose, choice, hash64, uniform
-from surgstream.trainer.models.config import Grid
+from surgstream.trainer.models.config import EncoderConfig, Grid
 
 Int64 = npt.NDArray[np.int64]
 
@@ -17,6 +17,15 @@ Int64 = npt.NDArray[np.int64]
 def num_masked_tubes(grid: Grid, mask_ratio: float) -> int:
     """Tubes of a clip that are masked: the ratio of all, rounded down."""
     return int(mask_ratio * grid.num_tubes)
+
+
+def mask_problems(grid: Grid, mask_ratio: float) -> Iterator[str]:
+    """Yield what is wrong with a share of tubes to mask."""
+    if not 0 < num_masked_tubes(grid, mask_ratio) < grid.num_tubes:
+        yield (
+            f"mask_ratio: expected some of a slice's {grid.num_tubes} tokens masked and some "
+            f"visible, got {mask_ratio}"
+        )
 
 
 def tube_mask(grid: Grid, mask_ratio: float, seed: int, draws: Int64) -> tuple[Int64, Int64]:
@@ -199,3 +208,21 @@ def draw_dropout_scales(
     """
     uniforms = uniform(hash64(seed, Purpose.DROPOUT, draws), width)
     return ((uniforms >= rate) / (1.0 - rate)).astype(np.float32)
+
+
+def jepa_problems(encoder: EncoderConfig) -> Iterator[str]:
+    """Yield what does not fit an objective with an encoder and a predictor of features."""
+    if not encoder.is_rotary:
+        yield (
+            "encoder.positions: expected rope or rope_scaled, which the predictor shares, got "
+            f"{encoder.positions}"
+        )
+    if encoder.drop_path:
+        yield (
+            f"encoder.drop_path: expected 0, this objective drops nothing, got {encoder.drop_path}"
+        )
+    if encoder.grid.num_tubes < 2:
+        yield (
+            "encoder.patch_size: expected two tokens or more in a slice, one to see and one to "
+            "predict, got one"
+        )
