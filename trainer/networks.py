@@ -64,10 +64,10 @@ def teach(teacher: VideoTeacher) -> None:
     try:
         read = load_frozen(config.weights, _as_it_is_read(config, Path(config.weights)), seed=0)
         if not isinstance(read, VideoEncoder):
-            raise ModelError(f"expected an encoder of clips, got {config.weights}, which is none")
+            raise ModelError(f"weights: expected an encoder of clips, got {config.weights}")
         teacher.take(read.encoder, read.pixels)
     except ModelError as error:
-        raise ModelError(f"objective.teacher: {config.weights}: {error}") from None
+        raise ModelError(f"objective.teacher: {error}") from None
 
 
 def _as_it_is_read(config: VideoTeacherConfig, path: Path) -> FrozenConfig:
@@ -77,10 +77,14 @@ def _as_it_is_read(config: VideoTeacherConfig, path: Path) -> FrozenConfig:
         ModelError: There are none, or they are a run, whose newest checkpoint may change.
     """
     if not path.exists():
-        raise ModelError("expected a checkpoint, an export or a file of weights, got nothing there")
+        raise ModelError(
+            f"weights: expected a checkpoint, an export or a file of weights, got {path}, which does "
+            "not exist"
+        )
     if checkpoints := checkpoints_in(path / CHECKPOINTS):
         raise ModelError(
-            f"expected one of a run's checkpoints, got the run; its newest is {checkpoints[0]}"
+            f"weights: expected one of a run's checkpoints, got the run {path}; its newest is "
+            f"{checkpoints[0]}"
         )
 
     numbers = config.encoder

@@ -257,9 +257,7 @@ def test_every_size_has_the_published_networks(
         size: EncoderConfig(size=size, num_heads=num_heads, positions="rope", drop_path=0.0)
         for size, num_heads in ((teacher, None), (student, 16 if student != "base" else None))
     }
-    config = SaltConfig(
-        encoder=sizes[student], teacher=VideoTeacherConfig(encoder=sizes[teacher])
-    )
+    config = SaltConfig(encoder=sizes[student], teacher=VideoTeacherConfig(encoder=sizes[teacher]))
     found = choice.build_on_meta(config).num_parameters()
     teachers = {"base": 86_236_416, "large": 303_885_312}
     assert found == {
@@ -323,5 +321,5 @@ def test_a_read_encoder_of_other_numbers_is_refused() -> None:
         ({"embed_dim": 48}, "has the shape"),
         ({"num_heads": 4}, "4 attention heads, not 2"),
     ):
-        with pytest.raises(ModelError, match=rf"objective.teacher.encoder, got another: .*{message}"):
+        with pytest.raises(ModelError, match=rf"encoder: expected the numbers of .*{message}"):
             teacher.take(Encoder(replace(TEACHER, **changes)), torch.nn.Identity())  # type: ignore[arg-type]

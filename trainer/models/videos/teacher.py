@@ -53,7 +53,7 @@ class VideoTeacher(nn.Module):
             )
         if differences:
             raise ModelError(
-                "expected an encoder of the numbers in objective.teacher.encoder, got another: "
+                f"encoder: expected the numbers of {self.config.weights}, got others than it has: "
                 f"{differences[0]}"
             )
 
