@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from surgstream.trainer.batch import ClipBatch
+from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.embed import take_tokens
 from surgstream.trainer.models.videos.teacher import VideoTeacher
 from surgstream.trainer.objectives.base import NetworkUse, ObjectiveOutput
@@ -92,12 +93,21 @@ def make(config: SaltConfig, seed: int, *, with_weights: bool) -> Salt:
     """Make the objective, with a random teacher where the recipe wants one; see `choice.build`.
 
     A teacher with weights is without any, on the meta device, until it is given them (`trainer/networks.py`).
+
+    Raises:
+        ModelError: There are no weights for it, and random ones are not allowed.
     """
-    if with_weights and config.teacher.weights is None:
-        teacher = VideoTeacher(config.teacher)
-        # Other weights than those of a student of its size
-        teacher.init_weights(torch.Generator().manual_seed(seed + 1))
-    else:
+    if not with_weights or config.teacher.weights is not None:
         with torch.device("meta"):
             teacher = VideoTeacher(config.teacher)
+        return Salt(config, teacher, seed)
+
+    if not config.teacher.allow_random:
+        raise ModelError(
+            "objective.teacher.weights: expected a checkpoint, an export or a file of weights, got "
+            "none; set objective.teacher.allow_random to true to train against random features"
+        )
+    teacher = VideoTeacher(config.teacher)
+    # Other weights than those of a student of its size
+    teacher.init_weights(torch.Generator().manual_seed(seed + 1))
     return Salt(config, teacher, seed)

@@ -278,6 +278,13 @@ def test_pictures_and_the_check_of_collapse_show_what_the_teacher_sees() -> None
     torch.testing.assert_close(seen["targets"], torch.cat(expected))
 
 
+def test_building_without_a_teachers_weights_is_an_error() -> None:
+    config = replace(TINY, teacher=replace(TINY.teacher, allow_random=False))
+    with pytest.raises(ModelError, match="expected a checkpoint, an export or a file of weights"):
+        choice.build(config, seed=0)
+    build_config(SaltConfig, {}, where="test")
+
+
 def test_a_teacher_with_weights_has_none_until_they_are_read() -> None:
     config = replace(TINY, teacher=replace(TINY.teacher, weights="teacher.pth", allow_random=False))
     objective = choice.build(config, seed=0)
@@ -304,7 +311,6 @@ def test_a_teacher_with_weights_has_none_until_they_are_read() -> None:
             {"teacher": {"allow_random": True, "encoder": {"num_frames": 32, "tubelet_size": 4}}},
             "got 32 frames and 8 x 14 x 14 tokens",
         ),
-        ({"teacher": {}}, "teacher: weights: expected a checkpoint, an export or a file of weights, got null"),
         ({"teacher": {"allow_random": True, "prefix": "a"}}, "prefix: expected a file of weights that it is about"),
     ],
 )  # fmt: skip

@@ -48,11 +48,6 @@ class VideoTeacherConfig:
 
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""
-        if self.weights is None and not self.allow_random:
-            yield (
-                "weights: expected a checkpoint, an export or a file of weights, got null; set "
-                "allow_random to true to train against random features"
-            )
         if self.prefix is not None and self.weights is None:
             yield (
                 f"prefix: expected a file of weights that it is about, got {self.prefix!r} and no "
