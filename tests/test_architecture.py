@@ -180,8 +180,7 @@ HEAVY = (
 # only its like.
 LEAN = (
     "trainer.errors", "trainer.runs", "trainer.evaluation", "trainer.lineage", "trainer.resume",
-    "trainer.objectives.masking", "trainer.objectives.salt_config", "trainer.objectives.vjepa_config",
-    "trainer.engine.schedules", "trainer.engine.checkpoint_files",
+    "trainer.objectives.masks.masking", "trainer.engine.schedules", "trainer.engine.checkpoint_files",
     "trainer.commands.order", "trainer.commands.status", "trainer.commands.status_page", "trainer.commands.describe",
     "trainer.commands.describe_table", "trainer.commands.leaks", "trainer.commands.evaluate", "trainer.suite",
     "trainer.clip_tables", "trainer.estimates", "trainer.mixing", "trainer.model_sizes",
@@ -212,7 +211,9 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def is_lean(name: str) -> bool:
-    return under(name, LEAN) or (under(name, ("trainer",)) and name.endswith(".config"))
+    return under(name, LEAN) or (
+        under(name, ("trainer",)) and name.endswith((".config", "_config"))
+    )
 
 
 def under(name: str, prefixes: tuple[str, ...]) -> bool:

@@ -26,7 +26,7 @@ from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.evaluation.tasks.loading import find_task, label_space
 from surgstream.trainer.labelled.config import SelectConfig, TaskClipsConfig
 from surgstream.trainer.lineage.config import CommercialConfig, LeaksConfig, WarmStartConfig
-from surgstream.trainer.objectives.config import ObjectiveConfig, SupervisedConfig
+from surgstream.trainer.objectives.config import ObjectiveConfig, SupervisedConfig, VJepaConfig
 from surgstream.trainer.probing.config import ProbeConfig
 from surgstream.trainer.tracking.config import TrackingConfig
 
@@ -148,6 +148,7 @@ class TrainConfig:
                 "lost with it"
             )
 
+        yield from self._problems_of_images()
         if self.probe:
             width = self.objective.encoder.shape.embed_dim
             yield from self.probe.problems_beside(width=width, has_held_out=bool(self.held_out))
@@ -165,6 +166,15 @@ class TrainConfig:
             yield (
                 "global_batch_size: expected a multiple of micro_batch_size "
                 f"{self.micro_batch_size}, got {self.global_batch_size}"
+            )
+
+    def _problems_of_images(self) -> Iterator[str]:
+        images = self.objective.images if isinstance(self.objective, VJepaConfig) else None
+        drawn = self.data.order.stills_share
+        if images and images.share != drawn:
+            yield (
+                "data.order.stills_share: expected the share that objective.images has, "
+                f"{images.share:g}, got {drawn}"
             )
 
     def _problems_beside_a_task(self) -> Iterator[str]:

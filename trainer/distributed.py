@@ -194,7 +194,7 @@ def slurm_hosts(environment: Mapping[str, str]) -> list[str]:
 
 
 def collective_timeout(timeout_seconds: float, device: torch.device) -> timedelta:
-    """Compute the timeout of collectives from that of `trainer.engine.watchdog`, which ends a rank without progress.
+    """Compute the timeout of collectives from that of the watchdog, which ends a rank without progress.
 
     NCCL's timeout is a little shorter than the watchdog's, since NCCL alone can write its flight recorder. That of gloo
     is a little longer, since gloo would unwind the stack that the watchdog is to write.

@@ -63,6 +63,10 @@ class NonFiniteLossError(SurgstreamError):
     """The loss or the gradient norm became infinite or NaN."""
 
 
+class LossSpikeError(SurgstreamError):
+    """The loss leapt, and did not come back."""
+
+
 class PreflightError(SurgstreamError):
     """The nodes, the store, the network or the model are not fit for a run."""
 

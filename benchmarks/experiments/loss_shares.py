@@ -24,8 +24,8 @@ from surgstream.trainer.assembly import clip_source
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.distributed import RankInfo
+from surgstream.trainer.engine.parameter_groups import parameter_groups
 from surgstream.trainer.engine.schedules import Progress
-from surgstream.trainer.engine.zero import parameter_groups
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.unisurg import UniSurg
 from surgstream.trainer.resume import order_from

@@ -14,8 +14,8 @@ import torch.distributed as dist
 
 from surgstream.benchmarks.gpu.findings import DEVICE, report
 from surgstream.trainer.distributed import RankInfo
+from surgstream.trainer.engine.guards.watchdog import Watchdog
 from surgstream.trainer.engine.profile import record_flights
-from surgstream.trainer.engine.watchdog import Watchdog
 from surgstream.trainer.joining import join
 from surgstream.trainer.runs.files import FLIGHT_RECORDER
 

@@ -28,10 +28,10 @@ from surgstream.benchmarks.support.published_networks import EPS, PlainDecoder, 
 from surgstream.benchmarks.support.training import surgvista_of
 from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD, ClipBatch
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.engine.zero import parameter_groups
+from surgstream.trainer.engine.parameter_groups import parameter_groups
 from surgstream.trainer.models.images.teacher import Teacher, load_teacher
 from surgstream.trainer.objectives.config import SurgVistaConfig
-from surgstream.trainer.objectives.masking import tube_mask
+from surgstream.trainer.objectives.masks.masking import tube_mask
 
 
 class PublishedStudent(nn.Module):

@@ -12,13 +12,13 @@ from surgstream.configs.loading import load
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.config import CheckpointConfig
+from surgstream.trainer.engine.guards.watchdog import Watchdog
 from surgstream.trainer.engine.loop import Guards, Trainer
 from surgstream.trainer.engine.metrics import Reporting
 from surgstream.trainer.engine.preemption.agreement import StopConsensus, open_store
 from surgstream.trainer.engine.preemption.flags import SignalFlag
 from surgstream.trainer.engine.profile import Profiler
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
-from surgstream.trainer.engine.watchdog import Watchdog
 from surgstream.trainer.health.gpus import NvmlGpu
 from surgstream.trainer.health.watch import HardwareWatch
 from surgstream.trainer.networks import build_engine, build_objective, noise_batch

@@ -19,7 +19,7 @@ from surgstream.benchmarks.support.training import (
 )
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.engine.zero import parameter_groups
+from surgstream.trainer.engine.parameter_groups import parameter_groups
 from surgstream.trainer.networks import build_engine, build_objective
 
 NUM_STEPS = 100

@@ -14,7 +14,7 @@ same wherever it lies.
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from fractions import Fraction
@@ -92,6 +92,35 @@ def _check_names(weights: Mapping[str, float], num_clips: Mapping[str, int]) -> 
         if name in weights:
             expected = "a dataset of the corpus"
         raise ConfigError(f"weights.{name}: expected {expected}; the corpus has {names}")
+
+
+def with_share(
+    shares: Mapping[str, Fraction], stills: Collection[str], stills_share: float
+) -> dict[str, Fraction]:
+    """Give the datasets of still images a share of their own; within them, and within the others, shares keep.
+
+    Args:
+        shares: Shares by dataset that sum to 1.
+        stills: The datasets of still images.
+        stills_share: Their share.
+
+    Returns:
+        Shares by dataset that sum to 1.
+
+    Raises:
+        ConfigError: There are no still images to draw, or nothing else.
+    """
+    of_stills = sum((share for name, share in shares.items() if name in stills), Fraction(0))
+    if of_stills in (0, 1):
+        found = "none are drawn" if of_stills == 0 else "nothing else is drawn"
+        raise ConfigError(
+            f"stills_share: expected datasets packed as stills beside others, got {stills_share}, "
+            f"while {found}; pack some, or weigh them above 0, or set stills_share to null"
+        )
+
+    asked = Fraction(repr(stills_share))
+    factors = {True: asked / of_stills, False: (1 - asked) / (1 - of_stills)}
+    return {name: share * factors[name in stills] for name, share in shares.items()}
 
 
 def temperature_of(weights: Weights) -> float | None:

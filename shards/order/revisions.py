@@ -5,7 +5,7 @@ was: clips already drawn are drawn in the same places when the order is evaluate
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from surgstream.configs.ranges import Range
@@ -17,6 +17,7 @@ from surgstream.shards.order.mixture import (
     asked_shares,
     period_counts,
     temperature_of,
+    with_share,
 )
 
 MicroBatches = Literal["by_chunk", "mixed"]
@@ -30,6 +31,8 @@ class OrderConfig:
         weights: `uniform`: every clip as often as any other. `balanced`: every specialty, and within it every dataset,
             as often as any other. `{temperature: a}`: every dataset by its number of clips to the power of a, from 1,
             uniform, to 0, all datasets alike. Or a weight for each dataset by name; 0 leaves it out.
+        stills_share: Share of the draws that are still images, of datasets packed as `stills`; `weights` hold among
+            these, and among the others. null weighs all datasets together.
         open_chunks: Chunks open at a time, over all datasets. A batch mixes best with at least as many lanes as clips;
             memory over all nodes is about lanes x (chunk_frames + look-back) frames.
         chunk_frames: Least frames read together; larger chunks cost less traffic and more memory.
@@ -40,6 +43,7 @@ class OrderConfig:
     """
 
     weights: Weights = "uniform"
+    stills_share: Annotated[float, Range(0.001, 0.999)] | None = None
     open_chunks: Annotated[int, Range(1, 2**20)] = 2048
     chunk_frames: Annotated[int, Range(1, 2**24)] = 320
     micro_batches: MicroBatches = "by_chunk"
@@ -57,11 +61,15 @@ class OrderConfig:
 
 @dataclass(frozen=True)
 class DatasetSize:
-    """A dataset, as the order sees it: it has one clip for each frame that a run shows, counted from 0."""
+    """A dataset, as the order sees it: it has one clip for each frame that a run shows, counted from 0.
+
+    Whether it is of still images is not compared, since orders of before did not know it.
+    """
 
     name: str
     specialty: str
     num_clips: int
+    stills: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,7 @@ class Revision:
     lanes: int
     chunk_frames: int
     datasets: tuple[DatasetRevision, ...]
+    stills_share: float | None = None
 
     def differences(self, sizes: Sequence[DatasetSize], config: OrderConfig) -> dict[str, str]:
         """Compare with what a run asks for now.
@@ -117,6 +126,9 @@ class Revision:
         found = {"corpus": ", ".join(changes)} if changes else {}
         if self.weights != config.weights:
             found["weights"] = f"weights were {self.weights}, now {config.weights}"
+        if self.stills_share != config.stills_share:
+            change = f"stills_share was {self.stills_share}, now {config.stills_share}"
+            found["weights"] = ", ".join(filter(None, [found.get("weights"), change]))
         if (self.lanes, self.chunk_frames) != (config.open_chunks, config.chunk_frames):
             before = f"{self.lanes} x {self.chunk_frames}"
             after = f"{config.open_chunks} x {config.chunk_frames}"
@@ -147,8 +159,13 @@ def first_revision(start: int, sizes: Sequence[DatasetSize], config: OrderConfig
     num_clips = {size.name: size.num_clips for size in sizes}
     specialties = {size.name: size.specialty for size in sizes}
     shares = asked_shares(config.weights, specialties, num_clips)
+    if config.stills_share is not None:
+        stills = {size.name for size in sizes if size.stills}
+        shares = with_share(shares, stills, config.stills_share)
+
     # One period of uniform weights is one pass over the corpus.
-    counts = num_clips if config.weights == "uniform" else period_counts(shares)
+    is_one_pass = config.weights == "uniform" and config.stills_share is None
+    counts = num_clips if is_one_pass else period_counts(shares)
 
     plans = (
         DatasetRevision(
@@ -161,7 +178,14 @@ def first_revision(start: int, sizes: Sequence[DatasetSize], config: OrderConfig
         )
         for size in sizes
     )
-    return Revision(start, config.weights, config.open_chunks, config.chunk_frames, tuple(plans))
+    return Revision(
+        start,
+        config.weights,
+        config.open_chunks,
+        config.chunk_frames,
+        tuple(plans),
+        config.stills_share,
+    )
 
 
 def next_revision(

@@ -36,7 +36,7 @@ import torch.distributed as dist
 from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.joining import join
 from surgstream.trainer.engine.profile import record_flights
-from surgstream.trainer.engine.watchdog import Watchdog
+from surgstream.trainer.engine.guards.watchdog import Watchdog
 
 run_dir = Path(sys.argv[1])
 watchdog = Watchdog(20)

@@ -126,7 +126,7 @@ def pretrain(config: TrainConfig, found: Session, mirror: Mirror | None) -> str 
     truth = task.train.truth if task else None
     clips = clip_source(config, rank_info, table, config.data.augment, truth)
 
-    objective, engine, periodic = _build(config, rank_info, checkpoint)
+    objective, engine, periodic = _build(config, rank_info, checkpoint, progress)
     num_clips = sum(size.num_clips for size in table.sizes())
     plan = config.plan(num_clips=num_clips, world_size=rank_info.world_size, start=progress)
 
@@ -216,7 +216,7 @@ def _reporting(
 
 
 def _build(
-    config: TrainConfig, rank_info: RankInfo, checkpoint: Path | None
+    config: TrainConfig, rank_info: RankInfo, checkpoint: Path | None, progress: Progress
 ) -> tuple[Objective, ZeroEngine, list[Periodic]]:
     """Build the objective, its engine and the periodic tasks, with the weights and moments that the run begins with."""
     held_out = held_out_clips(config, config.held_out, rank_info) if config.held_out else None
@@ -233,6 +233,7 @@ def _build(
     moments = checkpoint or carried_moments(config.warm_start, config.optim)
     if moments:
         load_moments(moments, engine)
+    engine.load_state(progress.state)
 
     periodic = periodic_tasks(config, rank_info, engine, objective, held_out)
     return objective, engine, periodic

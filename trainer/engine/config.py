@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from surgstream.configs.places import Anywhere, Folder
 from surgstream.configs.ranges import Range
+from surgstream.trainer.engine.guards.config import SpikeGuardConfig
 from surgstream.trainer.engine.schedules import Decay
 
 _MAX_BUCKET_ELEMENTS = 500_000_000
@@ -31,6 +32,7 @@ class OptimConfig:
         clip_grad_norm: Largest L2 norm of the full gradient; 0 does not clip.
         layer_decay: The learning rate of a layer as a share of the next one's: the embedding has the lowest, blocks
             follow, and all behind the encoder's blocks has the full one.
+        spike_guard: Leaves out steps whose loss leaps (V-JEPA 2.1); null takes all.
     """
 
     base_lr: Annotated[float, Range(1e-12, 1e3)] = 1.5e-4
@@ -45,6 +47,7 @@ class OptimConfig:
     eps: Annotated[float, Range(1e-30, 1)] = 1e-8
     clip_grad_norm: Annotated[float, Range(0, 1e9)] = 0.0
     layer_decay: Annotated[float, Range(0.01, 1)] = 1.0
+    spike_guard: SpikeGuardConfig | None = None
 
     @property
     def betas(self) -> tuple[float, float]:

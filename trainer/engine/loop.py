@@ -18,6 +18,7 @@ from surgstream.trainer.engine.audit import AuditLog
 from surgstream.trainer.engine.checkpoint import save_checkpoint
 from surgstream.trainer.engine.checkpoint_files import prune
 from surgstream.trainer.engine.config import CheckpointConfig
+from surgstream.trainer.engine.guards.watchdog import Watchdog
 from surgstream.trainer.engine.metrics import MetricsWriter, Reporting, StepClock, Value, device_use
 from surgstream.trainer.engine.periodic import Periodic, StepContext, evaluating
 from surgstream.trainer.engine.preemption.agreement import StopConsensus
@@ -26,7 +27,6 @@ from surgstream.trainer.engine.profile import Profiler
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.engine.selection import Selection
 from surgstream.trainer.engine.step_log import StepLog
-from surgstream.trainer.engine.watchdog import Watchdog
 from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.objectives.base import Objective
 from surgstream.trainer.runs.files import CHECKPOINTS
@@ -253,7 +253,7 @@ class Trainer:
 
         flops_per_clip = sum(self.objective.flops().values())
         flops_per_second = flops_per_clip * clips_per_second / self.rank_info.world_size
-        values |= device_use(self.rank_info.device, flops_per_second)
+        values |= device_use(self.rank_info.device, flops_per_second) | self.engine.values()
 
         if self.metrics:
             self.metrics.write(self.step, values)
@@ -267,7 +267,7 @@ class Trainer:
         from_main(self.guards.check_owner)
 
         root = self.run_dir / CHECKPOINTS
-        state = self.state | self.selection.to_state()
+        state = self.state | self.selection.to_state() | self.engine.to_state()
         progress = Progress(step=self.step, clips_seen=self.clips_seen, state=state)
         saved = save_checkpoint(root, self.engine, progress, self.objective.averages())
         if self.rank_info.is_main:

@@ -6,6 +6,7 @@ its two AdamW moments), which any world size and any stage can load.
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
 import torch
@@ -15,7 +16,8 @@ from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from surgstream.trainer.distributed import collective_timeout
 from surgstream.trainer.engine.config import OptimConfig, ParallelConfig
-from surgstream.trainer.objectives.base import Objective
+from surgstream.trainer.engine.guards.spikes import SpikeGuard
+from surgstream.trainer.engine.parameter_groups import parameter_groups
 
 # DeepSpeed looks for accelerators when it is imported, and warns when it has to guess.
 os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
@@ -31,6 +33,8 @@ from deepspeed.utils import (
 )
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
+
+_GUARD = "spike_guard"
 
 
 class ZeroEngine:
@@ -64,6 +68,7 @@ class ZeroEngine:
             fused=True,
         )
 
+        self.guard = SpikeGuard(optim.spike_guard) if optim.spike_guard else None
         self.stage = parallel.zero_stage
         self._parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
         # Taken now, as stage 3 empties the parameters.
@@ -111,6 +116,8 @@ class ZeroEngine:
 
     def backward(self, loss: Tensor) -> None:
         """Accumulate the gradients of one micro-batch's mean loss."""
+        if self.guard:
+            self.guard.add(loss)
         self._engine.backward(loss)
 
     def step(self, lr: float, weight_decay: float | None = None) -> None:
@@ -124,11 +131,40 @@ class ZeroEngine:
             group["lr"] = lr * group["lr_scale"]
             if weight_decay is not None and group["is_decayed"]:
                 group["weight_decay"] = weight_decay
-        self._engine.step()
+
+        ends_step = self._engine.is_gradient_accumulation_boundary()
+        with self._held() if ends_step and self._leaps() else nullcontext():
+            self._engine.step()
+
+    def _leaps(self) -> bool:
+        return self.guard is not None and self.guard.forbids_step()
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Leave weights and moments as they are; DeepSpeed does the rest of a step, and forgets its gradients."""
+        adamw = self._engine.optimizer.optimizer
+        adamw.step = lambda *_, **__: None
+        try:
+            yield
+        finally:
+            del adamw.step
 
     def grad_norm(self) -> float | Tensor:
         """L2 norm of the last step's full gradient, before clipping; a tensor on the device, or a number."""
         return cast("float | Tensor", self._engine.get_global_grad_norm())
+
+    def to_state(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside weights and moments."""
+        return {_GUARD: self.guard.to_state()} if self.guard else {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what a checkpoint has kept, where it has kept something."""
+        if self.guard and _GUARD in state:
+            self.guard.load_state(state[_GUARD])
+
+    def values(self) -> dict[str, float]:
+        """What reports tell of it: `optim/skipped_steps`, where some may be."""
+        return {"optim/skipped_steps": float(self.guard.num_skipped)} if self.guard else {}
 
     def full_state(self) -> Iterator[tuple[str, dict[str, Tensor]]]:
         """Yield every parameter's name and its full fp32 `param`, `exp_avg` and `exp_avg_sq`.
@@ -210,45 +246,6 @@ class ZeroEngine:
         if self.stage < 3:
             zero._lazy_init_hp_params_optimizer_state()
         self.set_optimizer_step(0)
-
-
-def parameter_groups(
-    module: nn.Module, weight_decay: float, layer_decay: float = 1.0
-) -> list[dict[str, Any]]:
-    """Split trainable parameters into decayed matrices and undecayed vectors and tokens, and these by depth.
-
-    A parameter counts as a vector when it has one dimension, as those of biases and norm scales have; the head of a
-    single number, (1, D), is a matrix. A parameter counts as tokens by its name, however many tokens it holds.
-
-    Args:
-        module: An objective, or what has no depths.
-        weight_decay: The weight decay of matrices.
-        layer_decay: With d of it, parameters at depth i of at most n have d^(n - i) times the learning rate.
-
-    Returns:
-        The groups, with `params`, `weight_decay`, `is_decayed` and `lr_scale`; without layer decay two, or one.
-    """
-    parts: dict[tuple[int, bool], list[nn.Parameter]] = {}
-    for name, parameter in module.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        is_token = name.rpartition(".")[2] in ("mask_token", "mask_tokens")
-        is_vector = parameter.ndim < 2
-        # Without layer decay all are as deep, so that there are no more groups than need be
-        is_deep = layer_decay != 1
-        depth = module.depth_of(name) if is_deep and isinstance(module, Objective) else 0
-        parts.setdefault((depth, is_token or is_vector), []).append(parameter)
-
-    deepest = max((depth for depth, _ in parts), default=0)
-    return [
-        {
-            "params": parts[depth, undecayed],
-            "weight_decay": 0.0 if undecayed else weight_decay,
-            "is_decayed": not undecayed,
-            "lr_scale": layer_decay ** (deepest - depth),
-        }
-        for depth, undecayed in sorted(parts)
-    ]
 
 
 def _precision(computes_in_bf16: bool, reduces_in_bf16: bool) -> dict[str, Any]:

@@ -15,6 +15,19 @@ from surgstream.trainer.models.networks import NetworkInFile, WeightsFile
 Weights = dict[str, Tensor]
 Pairs = tuple[tuple[str, str], ...]
 
+TIMM_BLOCKS: Pairs = (
+    ("attention.projection", "attn.proj"),
+    ("attention", "attn"),
+    ("mlp.0", "mlp.fc1"),
+    ("mlp.2", "mlp.fc2"),
+    ("norm1", "norm1"),
+    ("norm2", "norm2"),
+)
+"""The parts of a block, by our names and by those of timm, which most code has taken over."""
+
+TUBELETS = ("d (c t p q)", "d c t p q")
+"""The axes of a linear embedding of tubelets, and of the Conv3d that it is."""
+
 
 @dataclass(frozen=True)
 class Split:

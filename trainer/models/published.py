@@ -8,8 +8,17 @@ from collections.abc import Mapping
 
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.config import EncoderConfig
-from surgstream.trainer.models.layouts import Layout, Pairs, Split, Weights, renames_of
+from surgstream.trainer.models.layouts import (
+    TIMM_BLOCKS,
+    TUBELETS,
+    Layout,
+    Pairs,
+    Split,
+    Weights,
+    renames_of,
+)
 from surgstream.trainer.models.networks import NetworkInFile, WeightsFile
+from surgstream.trainer.models.vjepa21_layout import vjepa2_1
 
 OURS = NetworkInFile("encoder.embedding.projection.weight")
 """An encoder by our own names, in no other code's layout."""
@@ -17,20 +26,11 @@ OURS = NetworkInFile("encoder.embedding.projection.weight")
 OUTER_NORM = NetworkInFile("fc_norm.weight")
 """The norm of transformers' fine-tuned VideoMAE, which is no part of the encoder there."""
 
-_TIMM_BLOCKS: Pairs = (
-    ("attention.projection", "attn.proj"),
-    ("attention", "attn"),
-    ("mlp.0", "mlp.fc1"),
-    ("mlp.2", "mlp.fc2"),
-    ("norm1", "norm1"),
-    ("norm2", "norm2"),
-)
 _QKV_APART = Split(".qkv.weight", (".query.weight", ".key.weight", ".value.weight"))
-_CONV = ("d (c t p q)", "d c t p q")
 _HEAD_WEIGHT = ("(c t p q) d", "(t p q c) d")
 _HEAD_BIAS = ("(c t p q)", "(t p q c)")
 _VIDEOMAE_SHAPES = {
-    "encoder.embedding.projection.weight": _CONV,
+    "encoder.embedding.projection.weight": TUBELETS,
     "decoder.mask_token": ("d", "1 1 d"),
     "decoder.head.weight": _HEAD_WEIGHT,
     "decoder.head.bias": _HEAD_BIAS,
@@ -49,7 +49,7 @@ VIDEOMAE = Layout(
     networks=(NetworkInFile("encoder.patch_embed.proj.weight"),),
     renames=renames_of(
         stacks=(("encoder.blocks", "encoder.blocks"), ("decoder.blocks", "decoder.blocks")),
-        blocks=_TIMM_BLOCKS,
+        blocks=TIMM_BLOCKS,
         others=(
             ("encoder.embedding.projection", "encoder.patch_embed.proj"),
             ("encoder.norm", "encoder.norm"),
@@ -102,7 +102,7 @@ SURGVISTA = Layout(
             ("reconstruction_decoder.blocks", "decoder_vid.blocks"),
             ("distillation_decoder.blocks", "decoder_img.blocks"),
         ),
-        blocks=_TIMM_BLOCKS,
+        blocks=TIMM_BLOCKS,
         others=(
             ("encoder.embedding.projection", "patch_embed.proj"),
             ("encoder.norm", "norm"),
@@ -118,7 +118,7 @@ SURGVISTA = Layout(
         ),
     ),
     shapes={
-        "encoder.embedding.projection.weight": _CONV,
+        "encoder.embedding.projection.weight": TUBELETS,
         "reconstruction_decoder.mask_token": ("d", "1 1 d"),
         "distillation_decoder.mask_token": ("d", "1 1 d"),
         "reconstruction_decoder.head.weight": _HEAD_WEIGHT,
@@ -140,7 +140,7 @@ VJEPA2 = Layout(
             ("encoder.blocks", "encoder.blocks"),
             ("predictor.blocks", "predictor.predictor_blocks"),
         ),
-        blocks=_TIMM_BLOCKS,
+        blocks=TIMM_BLOCKS,
         others=(
             ("encoder.embedding.projection", "encoder.patch_embed.proj"),
             ("encoder.norm", "encoder.norm"),
@@ -151,38 +151,12 @@ VJEPA2 = Layout(
         ),
     ),
     shapes={
-        "encoder.embedding.projection.weight": _CONV,
+        "encoder.embedding.projection.weight": TUBELETS,
         "predictor.mask_tokens": ("n d", "n 1 d"),
     },
     we_split=(Split(".qkv.bias", (".q_bias", ".k_bias", ".v_bias")),),
     they_split=(Split(".mask_tokens"),),
     ignored=("encoder.pos_embed", "predictor.predictor_pos_embed"),
-)
-
-VJEPA2_1 = Layout(
-    whose="V-JEPA 2.1's own code",
-    positions="rope_scaled",
-    encoder=NetworkInFile("patch_embed.proj.weight", within="encoder."),
-    networks=(NetworkInFile("patch_embed.proj.weight", within="encoder."),),
-    renames=renames_of(
-        stacks=(("encoder.blocks", "encoder.blocks"),),
-        blocks=_TIMM_BLOCKS,
-        others=(
-            ("encoder.embedding.projection", "encoder.patch_embed.proj"),
-            # The last of its four levels; the others are for its predictor.
-            ("encoder.norm", "encoder.norms_block.3"),
-        ),
-    ),
-    shapes={"encoder.embedding.projection.weight": _CONV},
-    we_split=(Split(".qkv.bias", (".q_bias", ".k_bias", ".v_bias")),),
-    added=(("encoder.video_mod_embed", "encoder.patch_embed.proj.bias"),),
-    ignored=(
-        "encoder.norms_block.0",
-        "encoder.norms_block.1",
-        "encoder.norms_block.2",
-        "encoder.patch_embed_img",
-        "encoder.img_mod_embed",
-    ),
 )
 
 TRANSFORMERS_VJEPA2 = Layout(
@@ -213,7 +187,7 @@ TRANSFORMERS_VJEPA2 = Layout(
         ),
     ),
     shapes={
-        "encoder.embedding.projection.weight": _CONV,
+        "encoder.embedding.projection.weight": TUBELETS,
         "predictor.mask_tokens": ("n d", "n 1 1 d"),
     },
     they_split=(_QKV_APART,),
@@ -223,7 +197,7 @@ LAYOUTS: Mapping[str, Layout] = {
     "videomae": VIDEOMAE,
     "surgvista": SURGVISTA,
     "vjepa2": VJEPA2,
-    "vjepa2_1": VJEPA2_1,
+    "vjepa2_1": vjepa2_1(),
     "transformers_videomae": TRANSFORMERS_VIDEOMAE,
     "transformers_vjepa2": TRANSFORMERS_VJEPA2,
 }
@@ -256,6 +230,8 @@ def read_weights(
         if layout == "surgstream":
             return file.network(OURS.anchor, "an encoder of ours").weights, {}
         theirs = LAYOUTS[layout]
+        if layout == "vjepa2_1":
+            theirs = vjepa2_1(levels=bool(encoder.levels), images=encoder.images)
         weights = theirs.read(file, encoder, only_encoder=only_encoder)
         averages = theirs.read_average(file, encoder) if averaged else {}
     except ModelError as error:

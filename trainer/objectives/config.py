@@ -11,7 +11,7 @@ from surgstream.trainer.models.config import (
     PredictorConfig,
     TeacherConfig,
 )
-from surgstream.trainer.objectives.masking import (
+from surgstream.trainer.objectives.masks.masking import (
     BlockMask,
     jepa_problems,
     mask_problems,

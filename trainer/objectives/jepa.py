@@ -25,28 +25,10 @@ from surgstream.trainer.models.vit import Encoder
 from surgstream.trainer.objectives.base import NetworkUse, Objective, Pass
 from surgstream.trainer.objectives.colours import FeatureColours, only, spread_over
 from surgstream.trainer.objectives.config import AveragedJepaConfig, JepaConfig
+from surgstream.trainer.objectives.masks.mask import Mask, TokenCount
 from surgstream.trainer.objectives.pixels import Pixels
 
 _TRIED_DRAWS = 64
-
-
-class TokenCount(NamedTuple):
-    """Tokens of a clip that a mask shows and hides."""
-
-    visible: int
-    masked: int
-
-
-class Mask(NamedTuple):
-    """The visible and the masked tokens of a micro-batch under one kind of mask.
-
-    Attributes:
-        visible: (B, V) int64, the tokens that the encoder sees.
-        masked: (B, M) int64, the tokens to predict.
-    """
-
-    visible: Tensor
-    masked: Tensor
 
 
 class Seen(NamedTuple):

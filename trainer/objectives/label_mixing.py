@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from surgstream.shards.keyed_random import Purpose, hash64, uniform
 from surgstream.trainer.objectives.config import MixConfig
-from surgstream.trainer.objectives.tube_draws import to_device
+from surgstream.trainer.objectives.masks.tube_draws import to_device
 
 _CANDIDATES = 32
 """Numbers that a gamma variate is chosen from, of which each is taken with a probability above 0.95."""

@@ -21,8 +21,9 @@ from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.embed import take_tokens
 from surgstream.trainer.models.videos.teacher import VideoTeacher
 from surgstream.trainer.objectives.base import NetworkUse, ObjectiveOutput
-from surgstream.trainer.objectives.block_draws import draw_blocks, typical_counts
-from surgstream.trainer.objectives.jepa import Jepa, Mask, distance_of_mean
+from surgstream.trainer.objectives.jepa import Jepa, distance_of_mean
+from surgstream.trainer.objectives.masks.block_draws import draw_blocks, typical_counts
+from surgstream.trainer.objectives.masks.mask import Mask
 from surgstream.trainer.objectives.salt_config import SaltConfig
 
 

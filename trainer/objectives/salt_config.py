@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from surgstream.trainer.models.config import EncoderConfig, PredictorConfig
 from surgstream.trainer.models.videos.config import VideoTeacherConfig
-from surgstream.trainer.objectives.masking import BlockMask, jepa_problems
+from surgstream.trainer.objectives.masks.masking import BlockMask, jepa_problems
 
 
 @dataclass(frozen=True, kw_only=True)

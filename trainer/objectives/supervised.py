@@ -25,9 +25,9 @@ from surgstream.trainer.models.vit import NORM_EPS, Encoder
 from surgstream.trainer.objectives.base import NetworkUse, Objective, ObjectiveOutput, Pass
 from surgstream.trainer.objectives.config import LabelKind, SupervisedConfig
 from surgstream.trainer.objectives.label_mixing import MixDraw, draw_mixing, mix, soft_targets
-from surgstream.trainer.objectives.masking import draw_drop_path_scales, draw_dropout_scales
+from surgstream.trainer.objectives.masks.masking import draw_drop_path_scales, draw_dropout_scales
+from surgstream.trainer.objectives.masks.tube_draws import to_device
 from surgstream.trainer.objectives.pixels import Pixels
-from surgstream.trainer.objectives.tube_draws import to_device
 
 _HEAD_STD = 0.02
 """Deviation of the linear layer's initial weights before they are scaled, as in VideoMAE's code."""

@@ -20,9 +20,9 @@ from surgstream.trainer.models.images.teacher import Teacher, load_teacher
 from surgstream.trainer.models.vit import Encoder
 from surgstream.trainer.objectives.base import NetworkUse, Objective, ObjectiveOutput, Pass
 from surgstream.trainer.objectives.config import SurgVistaConfig
-from surgstream.trainer.objectives.masking import num_masked_tubes
+from surgstream.trainer.objectives.masks.masking import num_masked_tubes
+from surgstream.trainer.objectives.masks.tube_draws import TubeDraws, draw_tubes
 from surgstream.trainer.objectives.pixels import Pixels
-from surgstream.trainer.objectives.tube_draws import TubeDraws, draw_tubes
 
 
 class SurgVista(Objective):

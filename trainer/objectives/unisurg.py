@@ -38,9 +38,10 @@ from surgstream.trainer.models.embed import take_tokens
 from surgstream.trainer.objectives.base import ObjectiveOutput, Pass
 from surgstream.trainer.objectives.colours import heat, spread_over
 from surgstream.trainer.objectives.config import UniSurgConfig
-from surgstream.trainer.objectives.jepa import AveragedJepa, Mask, TokenCount, distance_of_mean
-from surgstream.trainer.objectives.masking import num_masked_tubes, step_mask_ratio, tube_mask
-from surgstream.trainer.objectives.tube_draws import to_device
+from surgstream.trainer.objectives.jepa import AveragedJepa, distance_of_mean
+from surgstream.trainer.objectives.masks.mask import Mask, TokenCount
+from surgstream.trainer.objectives.masks.masking import num_masked_tubes, step_mask_ratio, tube_mask
+from surgstream.trainer.objectives.masks.tube_draws import to_device
 
 _EPS = 1e-6
 _ROWS = 256

@@ -27,12 +27,13 @@ from torch import Tensor
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.models.embed import take_tokens
 from surgstream.trainer.objectives.base import NetworkUse, ObjectiveOutput
-from surgstream.trainer.objectives.block_draws import draw_blocks, typical_counts
-from surgstream.trainer.objectives.clip_kinds import ClipsOfKind, kinds_in
 from surgstream.trainer.objectives.config import VJepaConfig
-from surgstream.trainer.objectives.distances import distances_to_masked
-from surgstream.trainer.objectives.jepa import AveragedJepa, Mask, Seen, distance_of_mean
-from surgstream.trainer.objectives.tube_draws import to_device
+from surgstream.trainer.objectives.jepa import AveragedJepa, Seen, distance_of_mean
+from surgstream.trainer.objectives.masks.block_draws import draw_blocks, typical_counts
+from surgstream.trainer.objectives.masks.clip_kinds import ClipsOfKind, kinds_in
+from surgstream.trainer.objectives.masks.distances import distances_to_masked
+from surgstream.trainer.objectives.masks.mask import Mask
+from surgstream.trainer.objectives.masks.tube_draws import to_device
 
 
 class Part(NamedTuple):
@@ -80,6 +81,8 @@ class VJepa(AveragedJepa):
         super().__init__(config, seed, counts, predicts_visible=config.context is not None)
         self.config = config
         self.image_grid = self.grid._replace(slices=1)
+        # Of a video's loss, and of an image's
+        self._weights = config.images.weights if config.images else (1.0, 1.0)
 
     def draw(self, batch: ClipBatch) -> list[Part]:
         """Draw the blocks to hide, through all of time: for the videos first, then for the images, if there are any."""
@@ -109,9 +112,9 @@ class VJepa(AveragedJepa):
             "loss/prediction": _mean(shares, [each.by_mask.detach().mean() for each in found]),
             "loss/prediction_of_mean": _mean(shares, [each.of_mean for each in found]),
         }
-        if self.config.context:
+        if self.config.context is not None:
             metrics["loss/context"] = _mean(shares, [each.context.detach() for each in found])
-        if self.config.images:
+        if self.config.images is not None:
             return self._weighted(parts, found, metrics)
 
         by_mask = found[0].by_mask.detach()
@@ -209,11 +212,10 @@ class VJepa(AveragedJepa):
         self, parts: list[Part], found: list[PartLosses], metrics: dict[str, Tensor]
     ) -> ObjectiveOutput:
         """The loss of videos and images together, each by its weight, [J11]."""
-        assert self.config.images
         nothing = 0.0 * self._of_one_kind()
         added = [nothing, nothing]
         for part, losses in zip(parts, found, strict=True):
-            weight = self.config.images.weights[part.of.is_image]
+            weight = self._weights[part.of.is_image]
             added[part.of.is_image] = weight * part.of.share * losses.whole
 
         videos, images = added

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from surgstream.configs.ranges import Range
-from surgstream.trainer.objectives.masking import BlockMask
+from surgstream.trainer.objectives.masks.masking import BlockMask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +39,9 @@ class ContextConfig:
         """The share of the weight that holds after so many clips: 0, then a line, then 1."""
         if clips_seen >= self.full_at_clips:
             return 1.0
-        length = self.full_at_clips - self.from_clips
-        return max(0, clips_seen - self.from_clips) / length
+        if clips_seen <= self.from_clips:
+            return 0.0
+        return (clips_seen - self.from_clips) / (self.full_at_clips - self.from_clips)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,9 @@ from surgstream.shards.errors import OwnedError, StorageError
 from surgstream.shards.storage.owner import HeartbeatPace, owning
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.distributed import RankInfo
+from surgstream.trainer.engine.guards.watchdog import Watchdog
 from surgstream.trainer.engine.metrics import cut_log
 from surgstream.trainer.engine.schedules import Progress
-from surgstream.trainer.engine.watchdog import Watchdog
 from surgstream.trainer.host.names import node_name
 from surgstream.trainer.runs.files import (
     AUDIT,

@@ -17,11 +17,11 @@ from surgstream.trainer.distributed import (
     leave,
     rank_info_from_environment,
 )
+from surgstream.trainer.engine.guards.watchdog import Watchdog
 from surgstream.trainer.engine.loop import Guards
 from surgstream.trainer.engine.preemption.agreement import StopConsensus, open_store
 from surgstream.trainer.engine.preemption.flags import SignalFlag, StopFlag
 from surgstream.trainer.engine.profile import Profiler, record_flights
-from surgstream.trainer.engine.watchdog import Watchdog
 from surgstream.trainer.host.names import node_name
 from surgstream.trainer.joining import join
 from surgstream.trainer.runs.files import stacks_file

@@ -135,6 +135,43 @@ def jepa_2_1(root: Path, seed: int) -> Any:
     return made_up(model, seed)
 
 
+def jepa_2_1_in_training(root: Path, clips: Tensor) -> tuple[Any, dict[str, Tensor]]:
+    """Encoder and predictor with four levels, and what they make of some tokens, of clips and of images."""
+    vit = imported(root, "app.vjepa_2_1.models.vision_transformer", ("src",))
+    encoder = vit.VisionTransformer(
+        img_size=(SIDE, SIDE), patch_size=PATCH, num_frames=FRAMES, tubelet_size=2, embed_dim=WIDTH, depth=12,
+        num_heads=HEADS, norm_layer=NORM, use_rope=True, interpolate_rope=True, img_temporal_dim_size=1,
+    )  # fmt: skip
+    encoder.blocks = encoder.blocks[:4]
+    encoder.hierarchical_layers = encoder.out_layers_distillation = [0, 1, 2, 3]
+
+    predicting = imported(root, "app.vjepa_2_1.models.predictor", ("src",))
+    predictor = predicting.VisionTransformerPredictor(
+        img_size=(SIDE, SIDE), patch_size=PATCH, num_frames=FRAMES, tubelet_size=2, embed_dim=WIDTH, depth=4,
+        predictor_embed_dim=16, num_heads=HEADS, norm_layer=NORM, use_rope=True, interpolate_rope=True,
+        img_temporal_dim_size=1, use_mask_tokens=True, num_mask_tokens=3, return_all_tokens=True,
+    )  # fmt: skip
+    for model, seed in ((encoder, 10), (predictor, 11)):
+        made_up(model, seed)
+        for block in [*getattr(model, "blocks", []), *getattr(model, "predictor_blocks", [])]:
+            block.attn.pretrained_grid_size = 256 // PATCH
+
+    found = {}
+    for kind, seen, tokens in (("video", clips, NUM_TOKENS), ("image", clips[:, :, :1], 9)):
+        order = torch.from_numpy(
+            np.random.default_rng(1).permuted(np.tile(np.arange(tokens), (2, 1)), axis=1)
+        )
+        visible, masked = order[:, : tokens // 3], order[:, tokens // 3 : tokens // 3 + 5]
+        levels = encoder(seen, [visible], training=True)
+        of_masked, of_visible = predictor(levels, [visible], [masked], mod=kind, mask_index=1)
+        found |= {
+            f"{kind}_visible": visible, f"{kind}_masked": masked, f"{kind}_levels": levels,
+            f"{kind}_of_masked": of_masked, f"{kind}_of_visible": of_visible,
+        }  # fmt: skip
+    content = {"encoder": wrapped(encoder), "predictor": wrapped(predictor), "epoch": 1}
+    return content, found
+
+
 def wrapped(model: nn.Module) -> dict[str, Tensor]:
     return {f"module.backbone.{name}": tensor for name, tensor in halved(model).items()}
 
@@ -159,7 +196,10 @@ def main(clones: Path, out: Path) -> None:
             later_average(clips),
         )
 
-    features = {}
+        training, found = jepa_2_1_in_training(clones / "vjepa2_1", clips)
+
+    torch.save(training, out / "vjepa2_1_training.pth")
+    features = {f"vjepa2_1_training_{name}": tensor.numpy() for name, tensor in found.items()}
     for name, (content, tokens) in made.items():
         torch.save(content, out / f"{name}.pth")
         features[name] = tokens.numpy()

@@ -12,19 +12,29 @@ from surgstream.trainer.models.networks import WeightsFile
 from surgstream.trainer.models.published import LAYOUTS
 from tests.helpers.published import published
 
+SMALL = TransformerShape(384, 12, 6)
 BASE = TransformerShape(768, 12, 12)
 LARGE = TransformerShape(1024, 24, 16)
+HUGE = TransformerShape(1280, 32, 16)
 GIANT = TransformerShape(1408, 40, 16, 48 / 11)
 GIGANTIC = TransformerShape(1664, 48, 26, 64 / 13)
 
 # Of each file: its layout, its shape, patches, frames and pixels.
 FILES: dict[str, tuple[str, TransformerShape, int, int, int]] = {
+    "videomae_small": ("videomae", SMALL, 16, 16, 224),
     "videomae_base": ("videomae", BASE, 16, 16, 224),
     "videomae_large": ("videomae", LARGE, 16, 16, 224),
+    "videomae_huge": ("videomae", HUGE, 16, 16, 224),
     "videomaev2_giant": ("videomae", GIANT, 14, 16, 224),
+    "videomaev2_small_distilled": ("videomae", SMALL, 16, 16, 224),
     "videomaev2_base_distilled": ("videomae", BASE, 16, 16, 224),
     "vjepa2_vitl": ("vjepa2", LARGE, 16, 64, 256),
+    "vjepa2_vith": ("vjepa2", HUGE, 16, 64, 256),
     "vjepa2_vitg": ("vjepa2", GIANT._replace(num_heads=22), 16, 64, 256),
+    "surgmotion_vitl": ("vjepa2", LARGE, 16, 64, 256),
+    "surgmotion_vitg": ("vjepa2", GIANT._replace(num_heads=22), 16, 64, 256),
+    "surgrec_jepa": ("vjepa2", LARGE, 16, 64, 256),
+    "surgrec_mae": ("videomae", BASE, 16, 16, 224),
     "vjepa2_1_vitb": ("vjepa2_1", BASE, 16, 64, 384),
     "vjepa2_1_vitl": ("vjepa2_1", LARGE, 16, 64, 384),
     "vjepa2_1_vitg": ("vjepa2_1", GIANT._replace(num_heads=22), 16, 64, 384),

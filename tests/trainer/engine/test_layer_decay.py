@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from surgstream.trainer.engine.config import OptimConfig
-from surgstream.trainer.engine.zero import parameter_groups
+from surgstream.trainer.engine.parameter_groups import parameter_groups
 from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.config import SupervisedConfig

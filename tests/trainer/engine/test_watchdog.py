@@ -9,7 +9,7 @@ import pytest
 SCRIPT = """
 import ctypes, os, signal, sys, threading, time
 from pathlib import Path
-from surgstream.trainer.engine.watchdog import Watchdog
+from surgstream.trainer.engine.guards.watchdog import Watchdog
 
 came = []
 signal.signal(signal.SIGUSR2, lambda number, _: came.append(number))

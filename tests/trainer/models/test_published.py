@@ -39,7 +39,9 @@ MAE = VideoMaeConfig()
 WIDER = DecoderConfig(
     depth=4, embed_dim=512, num_heads=8, positions="sinusoid", projection_bias=False, drop_path=0.0
 )
+NARROWER = replace(WIDER, embed_dim=192, num_heads=3)
 JEPA = VJepaConfig(predictor=PredictorConfig(num_mask_tokens=10))
+HUGE = replace(JEPA.encoder, size="huge")
 GIANT = replace(JEPA.encoder, size="giant", num_heads=22)
 
 
@@ -52,17 +54,31 @@ def jepa_2_1(size: Literal["base", "large", "giant", "gigantic"]) -> ObjectiveCo
 
 # Of each file, the layout that reads it, an objective that has its shapes, and how much of the file is read.
 VIDEOS: dict[str, tuple[str, ObjectiveConfig, str]] = {
+    "videomae_small": (
+        "videomae", replace(MAE, encoder=replace(MAE.encoder, size="small"), decoder=NARROWER), "all",
+    ),
     "videomae_base": ("videomae", MAE, "all"),
     "videomae_large": (
         "videomae", replace(MAE, encoder=replace(MAE.encoder, size="large"), decoder=replace(WIDER, depth=12)), "all",
     ),
+    "videomae_huge": (
+        "videomae",
+        replace(MAE, encoder=replace(MAE.encoder, size="huge"), decoder=replace(WIDER, embed_dim=640, depth=12)),
+        "all",
+    ),
     "videomaev2_giant": (
         "videomae", replace(MAE, encoder=replace(MAE.encoder, size="giant", patch_size=14)), "encoder",
     ),
+    "videomaev2_small_distilled": ("videomae", replace(MAE, encoder=replace(MAE.encoder, size="small")), "encoder"),
     "videomaev2_base_distilled": ("videomae", MAE, "encoder"),
     "surgvista_student_base": ("surgvista", SurgVistaConfig(), "all"),
     "vjepa2_vitl": ("vjepa2", JEPA, "all"),
+    "vjepa2_vith": ("vjepa2", replace(JEPA, encoder=HUGE), "all"),
     "vjepa2_vitg": ("vjepa2", replace(JEPA, encoder=GIANT), "all"),
+    "surgmotion_vitl": ("vjepa2", JEPA, "encoder"),
+    "surgmotion_vitg": ("vjepa2", replace(JEPA, encoder=GIANT), "encoder"),
+    "surgrec_jepa": ("vjepa2", JEPA, "encoder"),
+    "surgrec_mae": ("videomae", replace(MAE, decoder=replace(MAE.decoder, depth=4)), "all"),
     "vjepa2_1_vitb": ("vjepa2_1", jepa_2_1("base"), "encoder"),
     "vjepa2_1_vitl": ("vjepa2_1", jepa_2_1("large"), "encoder"),
     "vjepa2_1_vitg": ("vjepa2_1", jepa_2_1("giant"), "encoder"),
@@ -135,18 +151,14 @@ def num_weights(file: Published) -> int:
 
 def test_surgmotions_file_is_the_encoder_of_v_jepa_2(tmp_path: Path) -> None:
     """Its loader reads the key `encoder` and leaves `module.` and `backbone.` out of names (commit 9f1de59)."""
-    file = published("vjepa2_vitl")
-    alone = replace(
-        file,
-        keys=("encoder",),
-        tensors={n: s for n, s in file.tensors.items() if n.startswith("encoder")},
-    )
-    start(alone, tmp_path / "SurgMotion-vitl.pt", "vjepa2", VJepaConfig(), "encoder")
+    file = published("surgmotion_vitl")
+    in_v_jepa_2 = published("vjepa2_vitl").tensors
+    assert file.tensors == {n: s for n, s in in_v_jepa_2.items() if n.startswith("encoder.")}
     with pytest.raises(
         ModelError,
         match=r"predictor_embed.weight among them, got names that begin with 'encoder.modu",
     ):
-        start(alone, tmp_path / "SurgMotion-vitl.pt", "vjepa2", VJepaConfig(), "all")
+        start(file, tmp_path / "SurgMotion-vitl.pt", "vjepa2", VJepaConfig(), "all")
 
 
 def test_learned_positions_have_no_place_in_a_videomae(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surgstream.trainer.models.config import Grid
-from surgstream.trainer.objectives.masking import (
+from surgstream.trainer.objectives.masks.masking import (
     BlockMask,
     block_mask,
     draw_drop_path_scales,

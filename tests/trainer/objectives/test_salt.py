@@ -21,8 +21,8 @@ from surgstream.trainer.models.videos.config import VideoTeacherConfig
 from surgstream.trainer.models.videos.teacher import VideoTeacher
 from surgstream.trainer.models.vit import Encoder
 from surgstream.trainer.objectives import choice
-from surgstream.trainer.objectives.jepa import TokenCount
-from surgstream.trainer.objectives.masking import BlockMask, block_mask
+from surgstream.trainer.objectives.masks.mask import TokenCount
+from surgstream.trainer.objectives.masks.masking import BlockMask, block_mask
 from surgstream.trainer.objectives.salt import Salt
 from surgstream.trainer.objectives.salt_config import SaltConfig
 from tests.trainer import reference

@@ -21,7 +21,7 @@ from surgstream.trainer.engine.collapse import diversity
 from surgstream.trainer.models.config import EncoderConfig, PredictorConfig
 from surgstream.trainer.objectives import choice, unisurg
 from surgstream.trainer.objectives.config import UniSurgConfig
-from surgstream.trainer.objectives.masking import num_masked_tubes
+from surgstream.trainer.objectives.masks.masking import num_masked_tubes
 from tests.trainer.objectives.slow_unisurg import slow_terms
 from tests.trainer.objectives.test_surgvista import clip_batch, loss_of
 

@@ -21,8 +21,8 @@ from surgstream.trainer.models.published import TRANSFORMERS_VJEPA2
 from surgstream.trainer.models.vit import Encoder
 from surgstream.trainer.objectives import choice, vjepa
 from surgstream.trainer.objectives.config import VJepaConfig
-from surgstream.trainer.objectives.jepa import TokenCount
-from surgstream.trainer.objectives.masking import BlockMask, block_mask
+from surgstream.trainer.objectives.masks.mask import TokenCount
+from surgstream.trainer.objectives.masks.masking import BlockMask, block_mask
 from tests.trainer.objectives.test_surgvista import clip_batch, loss_of
 
 ENCODER = EncoderConfig(

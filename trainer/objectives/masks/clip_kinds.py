@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from surgstream.trainer.batch import ClipBatch
-from surgstream.trainer.objectives.tube_draws import to_device
+from surgstream.trainer.objectives.masks.tube_draws import to_device
 
 
 class ClipsOfKind(NamedTuple):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.models.config import DecoderConfig, EncoderConfig
-from surgstream.trainer.objectives.masking import draw_drop_path_scales, tube_mask
+from surgstream.trainer.objectives.masks.masking import draw_drop_path_scales, tube_mask
 
 
 class TubeDraws(NamedTuple):

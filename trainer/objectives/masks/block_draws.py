@@ -7,9 +7,9 @@ import numpy.typing as npt
 import torch
 
 from surgstream.trainer.models.config import Grid
-from surgstream.trainer.objectives.jepa import Mask, TokenCount
-from surgstream.trainer.objectives.masking import BlockMask, block_mask
-from surgstream.trainer.objectives.tube_draws import to_device
+from surgstream.trainer.objectives.masks.mask import Mask, TokenCount
+from surgstream.trainer.objectives.masks.masking import BlockMask, block_mask
+from surgstream.trainer.objectives.masks.tube_draws import to_device
 
 _COUNTED_CLIPS = 480
 _COUNTED_TOGETHER = 24

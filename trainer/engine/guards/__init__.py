@@ -1,0 +1,1 @@
+"""What watches a run: a process that hangs, and losses that leap."""

@@ -1,0 +1,1 @@
+"""Masks of tokens, and what else is drawn for a micro-batch."""
