@@ -151,15 +151,18 @@ ANY_RECIPE = (
     "objective.encoder.embed_dim=48", "objective.encoder.depth=1", "objective.encoder.num_heads=2",
     "objective.encoder.image_size=64", "objective.encoder.num_frames=4", "max_steps=1", "warm_start=null",
 )  # fmt: skip
+_SALT = (
+    "objective.predictor.depth=1",
+    "objective.teacher={allow_random: true, encoder: {embed_dim: 32, depth: 1, num_heads: 2, image_size: 64, "
+    "num_frames: 4, positions: sinusoid}}",
+)
 SHALLOW = {
     "mae": ("objective.decoder.depth=1",),
     "jepa": ("objective.predictor.depth=1",),
     "unisurg": ("objective.predictor.depth=1",),
-    "salt": (
-        "objective.predictor.depth=1",
-        "objective.teacher={allow_random: true, encoder: {embed_dim: 32, depth: 1, num_heads: 2, image_size: 64, "
-        "num_frames: 4, positions: sinusoid}}",
-    ),
+    "salt_teacher": ("objective.decoder.depth=1",),
+    "salt_tiny": _SALT,
+    "salt_vitl": _SALT,
     "surgvista": (
         "objective.teacher={model: test_vit, allow_random: true}",
         "objective.reconstruction_decoder.depth=1", "objective.distillation_decoder.depth=1",

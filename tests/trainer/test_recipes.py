@@ -16,6 +16,7 @@ from surgstream.trainer.lineage.known import known_families
 from surgstream.trainer.mixing import look_back
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.config import SurgVistaConfig, VJepaConfig
+from surgstream.trainer.objectives.salt_config import SaltConfig
 from surgstream.trainer.resume import recipe_changes
 
 RECIPES = Path(__file__).parent.parent.parent / "configs" / "pretrain"
@@ -56,6 +57,13 @@ PUBLISHED: dict[str, dict[str, object]] = {
     },
     "surgrec_jepa_vitl_phase2": {
         "objective.encoder.num_frames": 64, "optim.decay": "linear", "optim.min_lr": 1e-6, "optim.warmup_epochs": 0,
+    },
+    "salt_teacher_vitl": {
+        "objective.name": "videomae", "objective.encoder.size": "large", "objective.encoder.positions": "rope",
+        "objective.decoder.positions": "rope", "objective.masks": VJepaConfig().masks,
+        "global_batch_size": 3072, "optim.warmup_start_lr": 2e-4, "optim.min_lr": 1e-6, "optim.decay": "cosine",
+        "optim.weight_decay": 0.04, "optim.weight_decay_end": 0.4, "optim.beta1": 0.9, "optim.beta2": 0.95,
+        "optim.clip_grad_norm": 0.02,
     },
     "salt_vitl": {
         "objective.name": "salt", "objective.encoder.size": "large", "objective.encoder.positions": "rope",
@@ -128,10 +136,18 @@ def test_v_jepas_schedule_is_that_of_v_jepa_2() -> None:
 
 def test_salts_schedule_is_as_long_as_its_run() -> None:
     """10,000 steps of warm-up from 2e-4 to 6.25e-4, 160,000 in all, and weight decay from the first to the last."""
-    plan = load(TrainConfig, RECIPES / "salt_vitl.yaml", []).plan(
-        num_clips=10**7, world_size=8, start=Progress(step=0, clips_seen=0, state={})
+    beginning = Progress(step=0, clips_seen=0, state={})
+    student = load(TrainConfig, RECIPES / "salt_vitl.yaml", [])
+    teacher = load(TrainConfig, RECIPES / "salt_teacher_vitl.yaml", [])
+    plan = student.plan(num_clips=10**7, world_size=8, start=beginning)
+    before = teacher.plan(num_clips=10**7, world_size=8, start=beginning)
+    assert (before.last_step, plan.last_step) == (80_000, 160_000)
+    assert isinstance(student.objective, SaltConfig) and student.objective.teacher.weights
+    assert student.objective.teacher.weights.endswith(
+        f"{teacher.run_dir}/checkpoints/step_{before.last_step:08d}"
     )
-    assert plan.last_step == 160_000
+    assert student.objective.teacher.encoder.shape == teacher.objective.encoder.shape
+    assert student.objective.teacher.encoder.grid == teacher.objective.encoder.grid
     steps = (0, 5000, 10_000, 85_000, 160_000)
     assert [plan.lr(step * 3072) for step in steps] == pytest.approx(
         [2e-4, 4.125e-4, 6.25e-4, (6.25e-4 + 1e-6) / 2, 1e-6], rel=1e-5

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal, Protocol
+from typing import Annotated, ClassVar, Literal
 
 from surgstream.configs.ranges import Range
 from surgstream.trainer.models.config import (
@@ -76,6 +76,8 @@ class VideoMaeConfig:
         encoder: The video encoder.
         decoder: Predicts pixels.
         mask_ratio: Share of tubes that are masked.
+        masks: Kinds of masks of blocks, as V-JEPA's, in the place of tubes: every clip is encoded once with each, as in
+            SALT's first stage. Empty masks tubes.
     """
 
     has_average: ClassVar[bool] = False
@@ -90,6 +92,7 @@ class VideoMaeConfig:
         )
     )
     mask_ratio: Annotated[float, Range(0, 1)] = 0.9
+    masks: tuple[BlockMask, ...] = ()
 
     @property
     def decoders(self) -> tuple[DecoderConfig, ...]:
@@ -270,26 +273,6 @@ ObjectiveConfig = (
     SurgVistaConfig | VideoMaeConfig | VJepaConfig | UniSurgConfig | SaltConfig | SupervisedConfig
 )
 """Each says by `has_average` whether it averages weights, which ZeRO 3 does not allow."""
-
-
-class JepaConfig(Protocol):
-    """The fields that joint-embedding predictive objectives share."""
-
-    @property
-    def encoder(self) -> EncoderConfig:
-        """The video encoder, with rotary positions."""
-
-    @property
-    def predictor(self) -> PredictorConfig:
-        """Predicts the target network's features."""
-
-
-class AveragedJepaConfig(JepaConfig, Protocol):
-    """The same, of objectives whose target network is an average."""
-
-    @property
-    def ema_decay(self) -> float:
-        """Share of the average that is kept at an update of the weights."""
 
 
 def predictor_of(config: ObjectiveConfig) -> PredictorConfig | None:
