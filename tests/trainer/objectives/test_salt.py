@@ -266,6 +266,20 @@ def test_every_size_has_the_published_networks(
     }  # fmt: skip
 
 
+@pytest.mark.slow
+def test_training_reaches_below_the_mean() -> None:
+    objective, batch = tiny(), batch_of(0, 1)
+    optimizer = torch.optim.AdamW(objective.parameters(), lr=3e-3)
+    targets = objective.targets(batch)
+    for _ in range(150):
+        optimizer.zero_grad()
+        output = objective(batch, targets)
+        output.loss.backward()
+        optimizer.step()
+    metrics = output.metrics
+    assert metrics["loss/prediction"] < 0.5 * metrics["loss/prediction_of_mean"]
+
+
 def test_pictures_and_the_check_of_collapse_show_what_the_teacher_sees() -> None:
     objective, batch = tiny().eval(), batch_of(1, 2, 3)
     rows = objective.pictures(batch)
