@@ -40,8 +40,8 @@ class ClipBatch:
         valid: (B,) bool on the host; False for clips that fill up the last batch of a finite pass and must not count.
         labels: What is true of the clips, on the device: of classes (B,) int64; of several (B, C) float32; of numbers
             (B,) float32; None where nothing is asked of them.
-        stills: (B,) bool on the host, the clips that are still images, all of whose frames are the same; none by
-            default.
+        stills: (B,) bool on the host, the clips whose frames are one picture: still images, and frames that a task
+            shows alone. None is one by default.
         step_draw: Draw number of the first clip of the optimizer step, over all ranks: the key of what a step draws
             once. The training loop sets it.
     """

@@ -105,7 +105,7 @@ def order_from(progress: Progress, config: TrainConfig, corpus: SizedTable) -> O
         hashes = f"its manifest was {manifest[:12]}, now {corpus.sha256[:12]}"
         why = _datasets_changed(progress, config) or hashes
         differences["corpus"] = ", ".join(filter(None, [differences.get("corpus"), why]))
-    shows_a_part = any(corpus.frames_apart(size.name) != [1] for size in sizes)
+    shows_a_part = any(corpus.frames_apart(size.name)[-1] > 1 for size in sizes)
     if "corpus" in differences and shows_a_part:
         differences["corpus"] += (
             f", of which data.fps={config.data.fps:g} shows a part; null takes every packed frame"

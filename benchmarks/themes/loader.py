@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from surgstream.benchmarks.support.harness import Case, Fact, Findings, ImplausibleError, Row
@@ -105,13 +106,16 @@ class Loading:
             device=self.rank_info.device,
         )
 
-    def decodable(self, clips: Sequence[ClipBytes]) -> tuple[list[Bytes], ClipTransform]:
-        """A batch's JPEGs, copied out of their chunks, and its transform, as the loader gives them to its graph."""
+    def decodable(
+        self, clips: Sequence[ClipBytes]
+    ) -> tuple[list[Bytes], ClipTransform, npt.NDArray[np.bool_]]:
+        """A batch as the loader gives it to its graph: JPEGs, copied out of their chunks, transform, and its stills."""
         draws = np.array([clip.draw for clip in clips])
         sizes = np.array([(clip.width, clip.height) for clip in clips])
         transform = draw_transform(self.config.data.augment, self.config.seed, draws, sizes)
         frames = itertools.chain.from_iterable(clip.frames for clip in clips)
-        return [frame.copy() for frame in frames], transform
+        stills = np.array([clip.is_still for clip in clips])
+        return [frame.copy() for frame in frames], transform, stills
 
 
 def cases(folder: Path, store: str | None = None) -> list[Case]:
@@ -125,7 +129,7 @@ def cases(folder: Path, store: str | None = None) -> list[Case]:
         return take(loading.loader, NUM_BATCHES)
 
     def decode() -> int:
-        return sum(decoder.decode(frames, transform).shape[0] for frames, transform in ready)
+        return sum(decoder.decode(*batch).shape[0] for batch in ready)
 
     return [
         Case("loader, as fast as it comes", "clips", load_batches, prepare=loading.reopen),

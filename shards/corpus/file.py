@@ -76,7 +76,8 @@ class DatasetConfig:
         labels: For each kind of label a CSV file, with `{video}` where the id goes, or the fields of an id; see
             `shards.corpus.labels`.
         layers: For each layer, such as `mask`, where its pictures are; see `shards.corpus.layers`.
-        min_seconds: A video with fewer seconds to pack is left out and reported; null takes the value of `pack`.
+        min_seconds: A video with fewer seconds to pack is left out and reported; null takes the value of `pack`. Stills
+            have no seconds, and are packed.
         licence: Its SPDX identifier, such as `CC-BY-4.0`; written into every sample.
         expected: Published counts of the training videos, without those that are held out; a difference from what is
             packed to train, or dropped, is a warning. So it is with `split: all` where nothing is held out.

@@ -145,7 +145,6 @@ def count_datasets(corpus: PackedCorpus) -> list[DatasetCounts]:
     counts = []
     for name, shards in sorted(by_dataset.items()):
         videos = [video for shard in shards for video in shard.videos]
-        seconds = sum(video.num_frames / video.fps for video in videos)
         counts.append(
             DatasetCounts(
                 name=name,
@@ -153,7 +152,7 @@ def count_datasets(corpus: PackedCorpus) -> list[DatasetCounts]:
                 procedure=shards[0].procedure,
                 licence=corpus.licences.get(name) or UNKNOWN,
                 videos=len(videos),
-                hours=round(seconds / 3600, 4),
+                hours=round(sum(shard.seconds for shard in shards) / 3600, 4),
                 frames=sum(video.num_frames for video in videos),
             )
         )

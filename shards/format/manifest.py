@@ -65,7 +65,7 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """The manifest's file; see `encode`."""
-        return encode(to_tree(self))
+        return encode({**to_tree(self), "shards": [shard.stored() for shard in self.shards]})
 
     @staticmethod
     def load(storage: Storage) -> "Manifest":
@@ -185,7 +185,7 @@ class ManifestFile:
             for video in tree["videos"]:
                 parts = tuple(_fill(Part, part) for part in video["parts"])
                 videos.append(_fill(PackedVideo, video, parts=parts))
-            return _fill(Shard, tree, videos=tuple(videos))
+            return _fill(Shard, {"stills": False, **tree}, videos=tuple(videos))
         except (TypeError, KeyError, AttributeError):
             return self._build(Shard, tree, f"{self._where}: shards[{number}]")
 

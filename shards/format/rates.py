@@ -22,24 +22,29 @@ class RateError(ConfigError):
     """A corpus was packed at a rate that a run cannot take."""
 
 
-def frames_apart(dataset: str, video: PackedVideo, fps: float | None, *, where: str) -> int:
+def frames_apart(shard: Shard, video: PackedVideo, fps: float | None, *, where: str) -> int:
     """The distance, in frames of a video, from one frame that a run wants to the next.
 
     Args:
-        dataset: Its dataset.
+        shard: Its shard.
         video: The video.
         fps: The wanted frames a second; None takes every frame, whatever the rate.
         where: The name of the corpus in messages.
 
+    Returns:
+        The distance; 0 for still images, which have no rate.
+
     Raises:
         RateError: The video's rate is no whole multiple of the wanted one.
     """
+    if shard.stills:
+        return 0
     if fps is None:
         return 1
     times = _times(video.fps, fps)
     if times.denominator != 1:
         raise RateError(
-            f"{where}: {dataset}: {video.id}: expected data.fps={fps:g} frames a second, "
+            f"{where}: {shard.dataset}: {video.id}: expected data.fps={fps:g} frames a second, "
             f"or a whole multiple, got {video.fps:g}; pack the corpus again with fps={fps:g}, "
             f"or train at its own rate, data.fps={video.fps:g}, "
             "which makes clips as much shorter or longer"
@@ -61,7 +66,7 @@ def check_rates(
     for shard in shards:
         if datasets is None or shard.dataset in datasets:
             for video in shard.videos:
-                frames_apart(shard.dataset, video, fps, where=where)
+                frames_apart(shard, video, fps, where=where)
 
 
 def check_rates_at_hand(

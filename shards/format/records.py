@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
 
+from surgstream.configs.loading import to_tree
 from surgstream.shards.format.names import index_name
 
 
@@ -161,7 +162,10 @@ class PackedVideo:
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """A tar of whole videos of one dataset, with the checksums of the tar and of its index."""
+    """A tar of whole videos of one dataset, with the checksums of the tar and of its index.
+
+    Where it is of `stills`, each of its frames is an image of its own, not a moment of a video.
+    """
 
     name: str
     num_bytes: int
@@ -171,11 +175,24 @@ class Shard:
     specialty: str
     procedure: str
     videos: tuple[PackedVideo, ...]
+    stills: bool = False
+
+    def stored(self) -> dict[str, Any]:
+        """The shard as manifests hold it: of videos as those of before did, which knew no stills."""
+        tree: dict[str, Any] = to_tree(self)
+        if not self.stills:
+            del tree["stills"]
+        return tree
 
     @property
     def num_frames(self) -> int:
         """Packed frames, over all videos."""
         return sum(video.num_frames for video in self.videos)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of video that its frames stand for: none of still images."""
+        return 0.0 if self.stills else sum(video.num_frames / video.fps for video in self.videos)
 
     @property
     def index_name(self) -> str:

@@ -24,10 +24,10 @@ class Summary:
         num_videos: Number of videos.
         num_frames: Number of frames, each of which is the anchor of one clip.
         num_parts: Number of uninterrupted runs of frames.
-        hours: Hours of video that the frames stand for.
-        median_seconds: Median length of a video.
+        hours: Hours of video that the frames stand for; still images stand for none.
+        median_seconds: Median length of a video; 0 where all are still images.
         share: Share of the corpus's frames, 0 to 1: its share of the draws if datasets have no weights.
-        num_short: Number of videos with fewer frames than a clip needs.
+        num_short: Number of videos with fewer frames than a clip needs; no still image is too short.
         num_bytes: Bytes of its shards.
         sizes: Number of videos by the size of their frames, such as `455x256`.
     """
@@ -138,7 +138,9 @@ def _summary(name: str, shards: Sequence[Shard], total: int, short_frames: int) 
     videos: list[PackedVideo] = []
     for shard in shards:
         videos += shard.videos
-    seconds = [video.num_frames / video.fps for video in videos]
+    # Still images have no length.
+    films = [video for shard in shards if not shard.stills for video in shard.videos]
+    seconds = [video.num_frames / video.fps for video in films]
     num_frames = sum(video.num_frames for video in videos)
     sizes = Counter(f"{video.width}x{video.height}" for video in videos)
 
@@ -150,9 +152,9 @@ def _summary(name: str, shards: Sequence[Shard], total: int, short_frames: int) 
         num_frames=num_frames,
         num_parts=sum(len(video.parts) for video in videos),
         hours=sum(seconds) / 3600,
-        median_seconds=statistics.median(seconds),
+        median_seconds=statistics.median(seconds) if seconds else 0.0,
         share=num_frames / total,
-        num_short=sum(video.num_frames < short_frames for video in videos),
+        num_short=sum(video.num_frames < short_frames for video in films),
         num_bytes=sum(shard.num_bytes for shard in shards),
         sizes=dict(sizes.most_common()),
     )

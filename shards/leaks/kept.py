@@ -5,7 +5,6 @@ import io
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ def key_of(shard: Shard, step: float) -> str:
         shard: Its record, which has the checksums of its frames, with the videos that are looked at alone.
         step: Seconds from one fingerprint to the next.
     """
-    tree = [_VERSION, step, asdict(shard)]
+    tree = [_VERSION, step, shard.stored()]
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 

@@ -7,7 +7,7 @@ from surgstream.shards.corpus.sources import Source
 from surgstream.shards.format.layers import LayerManifest
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.quarantine import Quarantined
-from surgstream.shards.format.records import Shard, VideoReport
+from surgstream.shards.format.records import VideoReport
 from surgstream.shards.storage.stores import Stores
 from surgstream.shards.video.sources import Film, find_film
 
@@ -43,7 +43,7 @@ class Packed:
         readings = [reading for reading in self.readings if reading.dataset in datasets]
         num_videos = sum(len(shard.videos) for shard in shards)
         num_frames = sum(shard.num_frames for shard in shards)
-        hours = sum(_seconds(shard) for shard in shards) / 3600
+        hours = sum(shard.seconds for shard in shards) / 3600
         megabytes = sum(shard.num_bytes for shard in shards) / 1e6
         num_quarantined = sum(video.dataset in datasets for video in self.quarantine)
         lost_seconds = sum(reading.lost_seconds for reading in readings)
@@ -117,7 +117,3 @@ class Packed:
             )
             for each in self.sources
         }
-
-
-def _seconds(shard: Shard) -> float:
-    return sum(video.num_frames / video.fps for video in shard.videos)

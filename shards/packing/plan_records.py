@@ -106,9 +106,9 @@ class PlannedShard:
         )
 
     def is_too_short(self, num_frames: int, fps: float) -> bool:
-        """Whether a video is left out because only `num_frames` of it would be packed."""
+        """Whether a video is left out because only `num_frames` of it would be packed; a still image never is."""
         least_frames = Fraction(str(self.min_seconds)) * Fraction(str(fps))
-        return 0 < num_frames < least_frames
+        return not self.stills and 0 < num_frames < least_frames
 
     @property
     def predicted_frames(self) -> int:

@@ -75,10 +75,12 @@ class Receipt:
         if receipt.fingerprint != planned.fingerprint(options):
             return None
 
-        # The receipt was written last, so sizes are enough to see what was lost since.
+        # The receipt was written last, so sizes are enough to see what was lost since. Shards of before do not say
+        # that they are of stills.
         shard = receipt.shard
         whole = shard is None or (
             shard.name == planned.name
+            and shard.stills == planned.stills
             and storage.size(shard.name) == shard.num_bytes
             and storage.size(shard.index_name) == shard.num_frames * ROW.itemsize
         )
@@ -271,6 +273,7 @@ class _Packing:
             specialty=planned.specialty,
             procedure=planned.procedure,
             videos=tuple(self._videos),
+            stills=planned.stills,
         )
 
     def _add_sample(self, key: str, sample: dict[str, Any], jpegs: Iterable[bytes]) -> None:

@@ -57,7 +57,9 @@ class ClipBytes:
         height: Height of its frames in pixels.
         planned: Video and anchor frame of the clip that the order planned, where this one replaces it; else None.
         frames: T JPEGs, oldest first, each (num_bytes,): views into the chunk they were read with. A clip that begins
-            before its part repeats the earliest frame that it shows, the last one on its own stride.
+            before its part repeats the earliest frame that it shows, the last one on its own stride. Of a still the
+            one JPEG.
+        is_still: Whether it is a still: all of its T frames are one picture.
         attempt: How many substitutes have been tried, this one included; 0 for the planned clip.
         valid: False where it must not count: padding of a finite pass, or a substitute in one.
     """
@@ -71,6 +73,7 @@ class ClipBytes:
     height: int
     planned: tuple[str, int] | None
     frames: tuple[Bytes, ...]
+    is_still: bool = False
     attempt: int = 0
     valid: bool = True
 
@@ -230,11 +233,10 @@ class ClipCutter:
 
     def _shown(self, where: Location) -> range:
         """The frames of a clip that its part has, by number in the dataset, oldest first."""
-        stride = self._shape.stride * where.apart
-        # A still image, which `_cut` repeats.
-        if stride == 0:
+        if where.is_still:
             return range(where.number, where.number + 1)
 
+        stride = self._shape.stride * where.apart
         num_in_part = (where.number - where.part_start) // stride + 1
         num_frames = min(self._shape.num_frames, num_in_part)
         first = where.number - (num_frames - 1) * stride
@@ -255,8 +257,11 @@ class ClipCutter:
 
     def _cut(self, draw: int, where: Location, chunk: Chunk) -> ClipBytes:
         frames = chunk.frames(self._shown(where))
-        num_missing = self._shape.num_frames - len(frames)
-        frames = frames[:1] * num_missing + frames
+        # A still is repeated once it is decoded.
+        if not where.is_still:
+            num_missing = self._shape.num_frames - len(frames)
+            frames = frames[:1] * num_missing + frames
+
         self._reader.counters.add(bytes_used=sum(map(len, frames)))
         return ClipBytes(
             draw=draw,
@@ -268,4 +273,5 @@ class ClipCutter:
             height=where.height,
             planned=None,
             frames=frames,
+            is_still=where.is_still,
         )

@@ -29,7 +29,7 @@ class Columns:
         widths: Width of its frames in pixels.
         heights: Height of its frames in pixels.
         fps: Its packed frames a second.
-        apart: Packed frames from one that is shown to the next.
+        apart: Packed frames from one that is shown to the next; 0 for still images.
         part_videos: Number of each part's video.
         part_firsts: Number in the video of its first frame.
         part_frames: Its frames.
@@ -123,7 +123,7 @@ class Columns:
         self.shard_frames.append(shard.num_frames)
         for video in shard.videos:
             self._add_video(video)
-            self.apart.append(frames_apart(shard.dataset, video, fps, where=where))
+            self.apart.append(frames_apart(shard, video, fps, where=where))
 
     def _add_video(self, video: PackedVideo) -> None:
         for part in video.parts:

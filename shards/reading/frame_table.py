@@ -22,10 +22,14 @@ Int64 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class _Dataset:
-    """A dataset, and its parts [first_part, end_part), frames [start, ...) and clips among those of the corpus."""
+    """A dataset, and its parts [first_part, end_part), frames [start, ...) and clips among those of the corpus.
+
+    It is of `stills` where all of it is still images, which look back nowhere.
+    """
 
     specialty: str
     num_bytes: int
+    stills: bool
     first_part: int
     end_part: int
     start: int
@@ -81,7 +85,9 @@ class FrameTable:
         self._part_firsts = np.array(columns.part_firsts)
         self._part_starts = _starts(columns.part_frames)
 
-        steps = self._apart[self._part_videos]
+        # From one clip to the next: each still image is one.
+        self._steps = np.maximum(1, self._apart)
+        steps = self._steps[self._part_videos]
         self._part_skips = -self._part_firsts % steps  # frames before the first that is shown
         # Frames that each part shows: every `steps`-th after those it skips, rounded up.
         after_skips = np.maximum(0, np.array(columns.part_frames) - self._part_skips)
@@ -102,6 +108,7 @@ class FrameTable:
             datasets[name] = _Dataset(
                 specialty=specialty,
                 num_bytes=num_bytes[i],
+                stills=not self._apart[self._part_videos[first:end]].any(),
                 first_part=first,
                 end_part=end,
                 start=int(self._part_starts[first]),
@@ -155,7 +162,7 @@ class FrameTable:
     def sizes(self) -> tuple[DatasetSize, ...]:
         """The datasets, sorted by name."""
         return tuple(
-            DatasetSize(name, dataset.specialty, dataset.num_clips)
+            DatasetSize(name, dataset.specialty, dataset.num_clips, dataset.stills)
             for name, dataset in sorted(self._datasets.items())
         )
 
@@ -166,17 +173,18 @@ class FrameTable:
 
     def chunk_bytes(self, dataset: str, num_clips: int, look_back: int) -> float:
         """See `ClipTable`."""
-        return (num_clips + look_back) * self.mean_clip_bytes(dataset)
+        reach = 0 if self._datasets[dataset].stills else look_back
+        return (num_clips + reach) * self.mean_clip_bytes(dataset)
 
     def parts(self, dataset: str) -> Iterator[ShownPart]:
         """The parts of a dataset's videos, in order."""
         found = self._datasets[dataset]
         for part in range(found.first_part, found.end_part):
             video = self._part_videos[part]
-            apart = int(self._apart[video])
+            step = int(self._steps[video])
             first_clip, end_clip = self._clip_starts[part : part + 2].tolist()
             first = int(self._part_firsts[part] + self._part_skips[part])
-            frames = range(first, first + (end_clip - first_clip) * apart, apart)
+            frames = range(first, first + (end_clip - first_clip) * step, step)
             yield ShownPart(
                 video=self._videos[video],
                 first_clip=first_clip - found.first_clip,
@@ -191,7 +199,8 @@ class FrameTable:
 
     def clips_cut_short(self, dataset: str, look_back: int) -> int:
         """See `SizedTable`."""
-        return int(np.minimum(self.part_frames(dataset), look_back).sum())
+        reach = 0 if self._datasets[dataset].stills else look_back
+        return int(np.minimum(self.part_frames(dataset), reach).sum())
 
     def frames_apart(self, dataset: str) -> list[int]:
         """See `SizedTable`."""
@@ -204,18 +213,7 @@ class FrameTable:
         return self.locate_all([dataset], [clip])[0]
 
     def locate_all(self, datasets: Sequence[str], clips: Sequence[int]) -> list[Location]:
-        """Find many clips at once.
-
-        Args:
-            datasets: The dataset of each.
-            clips: Its number in the dataset.
-
-        Returns:
-            Where each lies.
-
-        Raises:
-            IndexError: A dataset has no such clip.
-        """
+        """Find many clips at once; see `ClipTable`."""
         found = [self._datasets[name] for name in datasets]
         for name, dataset, clip in zip(datasets, found, clips, strict=True):
             if not 0 <= clip < dataset.num_clips:
@@ -231,7 +229,7 @@ class FrameTable:
         skips = self._part_skips[parts]
         part_starts = self._part_starts[parts] - starts
         # Packed frames from the start of the part to the anchor, (num_clips,).
-        into_part = skips + (numbers - self._clip_starts[parts]) * apart
+        into_part = skips + (numbers - self._clip_starts[parts]) * self._steps[videos]
 
         # In the order of the fields of `Location`.
         return list(

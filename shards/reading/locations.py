@@ -20,7 +20,7 @@ class Location:
         video: Id of the video it belongs to.
         frame: Its number in the video.
         part_start: Number in the dataset of the first frame that its part shows; clips do not look back beyond it.
-        apart: Packed frames from one that is shown to the next; 0 repeats the anchor.
+        apart: Packed frames from one that is shown to the next; 0 is a still, which shows its anchor alone.
         width: Width of the video's frames in pixels.
         height: Their height in pixels.
     """
@@ -34,6 +34,11 @@ class Location:
     apart: int
     width: int
     height: int
+
+    @property
+    def is_still(self) -> bool:
+        """Whether the clip is a still: one picture, however many frames a clip has."""
+        return self.apart == 0
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,10 @@ class SizedTable(ClipTable, Protocol):
         """
 
     def frames_apart(self, dataset: str) -> list[int]:
-        """All distances, in packed frames, from a shown frame to the next one in the videos of a dataset."""
+        """All distances, in packed frames, from a shown frame to the next one in the videos of a dataset, growing.
+
+        That of still images is 0.
+        """
 
 
 def by_dataset(datasets: Sequence[str]) -> dict[str, list[int]]:

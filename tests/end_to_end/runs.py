@@ -54,6 +54,14 @@ OTHERS = {
     "configs/pretrain/surgrec_mae_tiny.yaml": ("objective.decoder.embed_dim=48",),
     "configs/pretrain/surgrec_jepa_tiny.yaml": (_TWO_HEADS, *_SMALL_PREDICTOR),
     "configs/pretrain/unisurg_tiny_stage1.yaml": (_TWO_HEADS, *_SMALL_PREDICTOR),
+    "configs/pretrain/vjepa21_tiny.yaml": (
+        _TWO_HEADS,
+        *_SMALL_PREDICTOR,
+        "objective.encoder.levels=[1, 2]",
+        "objective.context.from_clips=48",
+        "objective.context.full_at_clips=144",
+        "optim.spike_guard={deviations: 1000, window: 4}",
+    ),
     "configs/pretrain/salt_tiny.yaml": (
         *(_TWO_HEADS, *_SMALL_PREDICTOR),
         "objective.encoder.patch_size=8",

@@ -5,7 +5,8 @@ import io
 import struct
 import tarfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,7 @@ def write_corpus(
     layout: Layout = LAYOUT,
     fps: float | dict[str, float] = 5.0,
     picture: Callable[[str, str, int], bytes] = jpeg,
+    stills: Collection[str] = (),
 ) -> Manifest:
     """Write a corpus of made-up frames.
 
@@ -59,12 +61,15 @@ def write_corpus(
         layout: Its datasets.
         fps: Frames a second: of all, or by video; as the tiny recipes want them by default.
         picture: The bytes of a frame of `WIDTH` x `HEIGHT`, by dataset, video and number.
+        stills: The datasets of still images.
 
     Returns:
         Its manifest.
     """
     shards = [
-        _write_shard(folder, dataset, number, videos, fps, picture)
+        replace(
+            _write_shard(folder, dataset, number, videos, fps, picture), stills=dataset in stills
+        )
         for dataset, numbered in layout.items()
         for number, videos in enumerate(numbered)
     ]

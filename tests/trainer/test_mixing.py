@@ -125,6 +125,25 @@ def test_clips_that_repeat_a_frame_are_warned_of(
     assert not any("frames that its clips show" in line for _, line in lines)
 
 
+@pytest.mark.parametrize("stills", [(), ("photos",)])
+def test_stills_repeat_their_one_picture_without_a_warning(
+    stills: tuple[str, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    photos = {f"p{number}": [(0, 1)] for number in range(40)}
+    write_corpus(tmp_path, {"knee": [{"a": [(0, 400)]}], "photos": [photos]}, stills=stills)
+    table = FrameTable.open(open_storage(str(tmp_path)), fps=1.0)
+    config = config_of("objective.encoder.num_frames=16", "data.fps=1")
+    lines = [line for _, line in told(table, config, caplog)]
+
+    repeated = [line for line in lines if "frames that its clips show" in line]
+    assert [line.split(":")[0] for line in repeated] == ([] if stills else ["photos"])
+    begin_before = 0 if stills else 100
+    assert f"; {begin_before} % of them would begin before" in lines[1]
+
+    denser = "knee" if stills else "knee, photos"
+    assert any(line.startswith(f"{denser}: one in 5 packed frames is shown") for line in lines)
+
+
 def test_of_a_subset_the_clips_that_are_drawn_count(
     corpus: FrameTable, caplog: pytest.LogCaptureFixture
 ) -> None:

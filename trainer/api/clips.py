@@ -39,7 +39,8 @@ class Clips(IterableDataset[Batch]):
     """Batches of clips without end; see `Corpus.clips`.
 
     A batch has `clips`, (B, 3, T, H, W) float32, normalised by ImageNet's means and deviations; `names`, B texts
-    `DATASET/VIDEO@FRAME`, where the frame is the last one of the clip; `draws`, (B,) int64, the numbers of the draws.
+    `DATASET/VIDEO@FRAME`, where the frame is the last one of the clip; `draws`, (B,) int64, the numbers of the draws;
+    `stills`, (B,) bool, which clips are still images, whose T frames are one picture.
 
     It is a dataset for any loop: `DataLoader(clips, batch_size=None)`, Lightning's and Accelerate's loops, and
     `StatefulDataLoader` of torchdata, whose state it keeps. It reads and decodes ahead on threads of its own, so that
@@ -124,6 +125,7 @@ class Clips(IterableDataset[Batch]):
                     "clips": _own(batch.clips),
                     "names": [str(name) for name in batch.names],
                     "draws": torch.from_numpy(batch.draws.copy()),
+                    "stills": torch.from_numpy(batch.stills.copy()),
                 }
         finally:
             atexit.unregister(opened.close)

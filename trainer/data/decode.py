@@ -21,6 +21,8 @@ from surgstream.trainer.data.resize import Resizer
 from surgstream.trainer.errors import DamagedFramesError, DecodeError, DecodingDeviceError
 from surgstream.trainer.host.cores import cores_of_rank
 
+Int64 = npt.NDArray[np.int64]
+
 _BUSY_CORES = 3
 """Cores of a rank with a GPU that decoding leaves to the thread that launches kernels, to autograd and to NCCL."""
 
@@ -29,7 +31,7 @@ class ClipDecoder:
     """Decodes, crops, resizes, normalises and augments the frames of a micro-batch."""
 
     _own_stream: torch.cuda.Stream | None = None
-    """Where a GPU augments, once it has to."""
+    """Where a GPU repeats and augments, once it has to."""
 
     def __init__(
         self,
@@ -92,48 +94,77 @@ class ClipDecoder:
         except RuntimeError as error:
             raise self._device_error(error) from None
 
-    def decode(self, frames: Sequence[npt.NDArray[np.uint8]], transform: ClipTransform) -> Tensor:
-        """Decode one micro-batch.
+    def decode(
+        self,
+        frames: Sequence[npt.NDArray[np.uint8]],
+        transform: ClipTransform,
+        stills: npt.NDArray[np.bool_] | None = None,
+    ) -> Tensor:
+        """Decode one micro-batch. A still is decoded once, whose pixels are then repeated.
 
         Args:
-            frames: B * T encoded JPEGs, clip by clip, oldest frame first.
+            frames: N encoded JPEGs, clip by clip, oldest frame first: T of a clip, one of a still.
             transform: The augmentation of the B clips.
+            stills: (B,), which clips are stills; None where none is.
 
         Returns:
             Clips (B, C, T, H, W), float32, ImageNet-normalised, on the decoder's `device`: a strided view of the
-            graph's own output, not a copy, unless the transform changes pixels.
+            graph's own output, not a copy, unless the transform changes pixels or a GPU has decoded stills.
 
         Raises:
             DamagedFramesError: Frames are no JPEGs that can be decoded.
             DecodingDeviceError: The frames are sound, but memory or the GPU failed.
         """
-        # (B, 4) to (B T, 2, 2): two corners (y, x) of the window, for each frame.
+        num_given, shown = self._layout(len(transform.windows), stills)
+        # (B, 4) to (N, 2, 2): two corners (y, x) of the window, for each frame.
         corners = transform.windows.reshape(-1, 2, 2)[:, :, ::-1]
-        corners = np.repeat(corners, self._num_frames, axis=0)
+        corners = np.repeat(corners, num_given, axis=0)
         start = np.ascontiguousarray(corners[:, 0])
         end = np.ascontiguousarray(corners[:, 1])
 
         try:
             images = self._decoding.run(jpeg=list(frames), start=start, end=end)
             if self._resizer:
-                images = self._normalising.run(pixels=self._resizer.resize(images))
+                resized = self._resizer.resize(images)
+                # The bytes of a still are handed to DALI several times, and not copied.
+                pixels = resized if shown is None else [resized[i] for i in shown]
+                images, shown = self._normalising.run(pixels=pixels), None
         except GraphError as error:
             raise self._cause(error, frames, start, end) from None
 
-        pixels: Tensor = torch.utils.dlpack.from_dlpack(images.as_tensor())
-        clips = pixels.view(-1, self._num_frames, 3, self._image_size, self._image_size)
-        return self._augmented(clips.transpose(1, 2), transform)
+        return self._clips(torch.utils.dlpack.from_dlpack(images.as_tensor()), shown, transform)
 
-    def _augmented(self, clips: Tensor, transform: ClipTransform) -> Tensor:
-        """Augment clips; on a GPU beside the trainer's kernels, not after those that are queued."""
-        if not clips.is_cuda or not transform.changes_pixels:
-            return augmented(clips, transform)
+    def _layout(
+        self, num_clips: int, stills: npt.NDArray[np.bool_] | None
+    ) -> tuple[Int64, Int64 | None]:
+        """How many frames of each clip are given, (B,), and which of them all each of the B * T frames shows.
 
-        trainers = torch.cuda.current_stream(clips.device)
-        own = self._own_stream or torch.cuda.Stream(clips.device)  # type: ignore[no-untyped-call]
+        The latter is None where there is no still, since they are then the same.
+        """
+        num_given = np.full(num_clips, self._num_frames)
+        if stills is None or not stills.any():
+            return num_given, None
+
+        num_given[stills] = 1
+        num_shown = np.repeat(self._num_frames // num_given, num_given)
+        return num_given, np.repeat(np.arange(num_shown.size), num_shown)
+
+    def _clips(self, pixels: Tensor, shown: Int64 | None, transform: ClipTransform) -> Tensor:
+        """Make clips of frames (N, C, H, W); on a GPU beside the trainer's kernels, not after those that are queued."""
+
+        def made() -> Tensor:
+            frames = pixels if shown is None else pixels[torch.from_numpy(shown).to(pixels.device)]
+            clips = frames.view(-1, self._num_frames, *frames.shape[1:])
+            return augmented(clips.transpose(1, 2), transform)
+
+        if not pixels.is_cuda or (shown is None and not transform.changes_pixels):
+            return made()
+
+        trainers = torch.cuda.current_stream(pixels.device)
+        own = self._own_stream or torch.cuda.Stream(pixels.device)  # type: ignore[no-untyped-call]
         self._own_stream = own
         with torch.cuda.stream(own):
-            clips = augmented(clips, transform)
+            clips = made()
 
         # The memory is free for others once the trainer's kernels, too, are done with it
         clips.record_stream(trainers)

@@ -175,12 +175,12 @@ class ClipLoader:
 
         Clips of one draw have one substitute: a pass is filled up with copies of a clip.
         """
-        num_frames = len(clips[0].frames)
+        # Of each frame its clip, and its number there: a still has one, other clips have T.
+        places = [(clip, number) for clip in clips for number in range(len(clip.frames))]
         substitutes: dict[int, ClipBytes] = {}
         for position, reason in reasons.items():
-            clip = clips[position // num_frames]
+            clip, frame = places[position]
             if clip.draw not in substitutes:
-                frame = position % num_frames
                 substitutes[clip.draw] = self.stream.substitute(clip, frame, reason)
         return [substitutes.get(clip.draw, clip) for clip in clips]
 
@@ -190,16 +190,19 @@ class ClipLoader:
             ClipName(clip.dataset, clip.video, clip.anchor_frame, clip.planned) for clip in clips
         )
         valid = np.array([clip.valid for clip in clips])
+        stills = np.array([clip.is_still for clip in clips])
 
         sizes = np.array([(clip.width, clip.height) for clip in clips], dtype=np.int64)
         transform = draw_transform(self._augment, self._seed, g, sizes)
         frames = list(itertools.chain.from_iterable(clip.frames for clip in clips))
 
-        pixels = self._decoder.decode(frames, transform)
+        pixels = self._decoder.decode(frames, transform, stills)
         labels = None
         if self._truth:
             labels = torch.from_numpy(self._truth(names)).to(self._device)
-        return ClipBatch(clips=pixels, draws=g, names=names, valid=valid, labels=labels)
+        return ClipBatch(
+            clips=pixels, draws=g, names=names, valid=valid, stills=stills, labels=labels
+        )
 
     def _keep_while_in_use(self, batch: ClipBatch) -> ClipBatch:
         """On a GPU, hold earlier batches until the kernels that read them have run.

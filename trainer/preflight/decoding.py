@@ -99,12 +99,14 @@ class Sample:
     Attributes:
         frames: Their JPEGs, clip by clip.
         transform: Their windows.
+        stills: Which of them are stills, of one JPEG each.
         num_frames: Frames a clip.
         image_size: Height and width of the model's input in pixels.
     """
 
     frames: Sequence[npt.NDArray[np.uint8]]
     transform: ClipTransform
+    stills: npt.NDArray[np.bool_]
     num_frames: int
     image_size: int
 
@@ -116,16 +118,18 @@ class Sample:
         """
         decoder = ClipDecoder(
             config,
-            max_clips=len(self.frames) // self.num_frames,
+            max_clips=len(self.stills),
             num_frames=self.num_frames,
             image_size=self.image_size,
             device=device,
         )
-        return decoder.decode(self.frames, self.transform).cpu().numpy()
+        return decoder.decode(self.frames, self.transform, self.stills).cpu().numpy()
 
 
 def take_sample(config: TrainConfig, storage: Storage) -> Sample:
     """Read clips from all over the corpus, with the crops of a run: some 64 JPEGs, or one clip where that has more.
+
+    Of stills there are fewer: each is a JPEG.
 
     Raises:
         SurgstreamError: The corpus cannot be read.
@@ -154,6 +158,7 @@ def take_sample(config: TrainConfig, storage: Storage) -> Sample:
     return Sample(
         frames=list(itertools.chain.from_iterable(clip.frames for clip in batch)),
         transform=ClipTransform(windows=windows),
+        stills=np.array([clip.is_still for clip in batch]),
         num_frames=encoder.num_frames,
         image_size=encoder.image_size,
     )

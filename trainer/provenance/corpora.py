@@ -39,7 +39,7 @@ def describe_corpus(storage: Storage, datasets: Collection[str]) -> dict[str, An
             }
         row = rows[shard.dataset]
         row["videos"] += len(shard.videos)
-        row["hours"] += sum(video.num_frames / video.fps for video in shard.videos) / 3600
+        row["hours"] += shard.seconds / 3600
 
     for row in rows.values():
         row["hours"] = round(row["hours"], 4)

@@ -14,7 +14,7 @@ class DatasetSummary:
         name: Its name.
         specialty: Its specialty.
         videos: How many of its videos are shown.
-        hours: What is shown of them.
+        hours: What is shown of them; still images have none.
         licence: Its licence, as the first sample has it; None where that says none.
     """
 
@@ -59,7 +59,7 @@ def summarise(table: FrameTable) -> CorpusSummary:
                 name=size.name,
                 specialty=size.specialty,
                 videos=len(videos),
-                hours=seconds / 3600,
+                hours=0.0 if size.stills else seconds / 3600,
                 licence=licence_in(table.storage, first.shard),
             )
         )

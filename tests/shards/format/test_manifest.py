@@ -111,6 +111,18 @@ def test_a_manifest_comes_back(manifest: Manifest) -> None:
     assert ManifestFile(data, where="here").sha256 == hashlib.sha256(data).hexdigest()
 
 
+def test_stills_are_told_of_shards_that_have_them_alone() -> None:
+    """So a corpus of videos has the bytes, and the name, that it had before there were stills."""
+    videos = small()
+    assert b"stills" not in videos.to_bytes()
+    stills = dataclasses.replace(
+        videos, shards=(dataclasses.replace(videos.shards[0], stills=True),)
+    )
+    assert b'"stills":true' in stills.to_bytes()
+    assert from_bytes(stills.to_bytes()) == stills
+    assert from_bytes(videos.to_bytes()) == videos
+
+
 def test_loading_from_a_store(tmp_path: Path) -> None:
     storage = open_storage(str(tmp_path))
     with pytest.raises(ManifestError, match=r"manifest\.json is missing; .*surgstream pack"):

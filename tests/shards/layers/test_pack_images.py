@@ -9,9 +9,12 @@ import pytest
 from PIL import Image
 
 from surgstream.configs.errors import ConfigError
+from surgstream.shards.format.checksummed import dump_checksummed, load_checksummed
 from surgstream.shards.format.layers import LayerManifest
+from surgstream.shards.format.names import receipt_name
 from surgstream.shards.storage.stores import open_storage
 from tests.helpers.commands import pack as main
+from tests.helpers.commands import verify
 from tests.helpers.layers import (
     distances,
     numbered,
@@ -157,9 +160,27 @@ def test_still_images(tmp_path: Path) -> None:
             (1, 42),
             (1, 41),
         ]
+        assert shard.stills
         assert check_numbers(out, "mask") == 2
         (own,) = LayerManifest.load(open_storage(str(out)), "mask").shards
         assert own.missing == ("3",)
+
+
+def test_stills_that_were_packed_before_manifests_told_are_packed_again(tmp_path: Path) -> None:
+    """To the same bytes, of which the manifest then says what they are."""
+    write_images(tmp_path / "images", range(3), lambda n, _: picture_of(n))
+    words = [write_corpus(tmp_path, {"name": "d", "videos": "images/*.png", "stills": True})]
+    words += [str(tmp_path / "out")]
+    assert main(words) == 0
+    (shard,) = load(tmp_path / "out").shards
+
+    receipt = tmp_path / "out" / receipt_name(shard.name)
+    tree = load_checksummed(receipt.read_bytes(), where="receipt")
+    assert tree["shard"].pop("stills")
+    receipt.write_bytes(dump_checksummed(tree))
+    assert main(words) == 0
+    assert load(tmp_path / "out").shards == (shard,)
+    assert verify([str(tmp_path / "out")]) == 0
 
 
 def test_the_first_path_that_is_there_has_the_layer(tmp_path: Path) -> None:

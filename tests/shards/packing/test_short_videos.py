@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from surgstream.launch.__main__ import main
 from surgstream.shards.format.names import READINGS_NAME
 from surgstream.shards.packing.plan_records import PlannedShard
 from tests.helpers.packing import contents, load, write_corpus
-from tests.helpers.videos import make_video
+from tests.helpers.videos import make_video, picture_of
 
 SECONDS = {"a": 2, "b": 3, "c": 4, "long": 6}
 
@@ -48,6 +49,18 @@ def test_a_video_is_packed_that_is_long_enough(
     corpus = described(videos, of_dataset, min_seconds=option)
     assert main(["pack", corpus, str(videos / "out"), f"fps={fps}"]) == 0
     assert packed(videos / "out") == expected
+
+
+def test_still_images_have_no_length(tmp_path: Path) -> None:
+    """So one corpus file packs them beside videos that are to be long."""
+    for number in range(2):
+        picture = Image.fromarray(picture_of(number))
+        (tmp_path / "images").mkdir(exist_ok=True)
+        picture.save(tmp_path / "images" / f"{number}.png")
+    stills = {"name": "stills", "videos": "images/*.png", "stills": True}
+    corpus = write_corpus(tmp_path, stills, workers=1, fps=1, min_seconds=4)
+    assert main(["pack", corpus, str(tmp_path / "out")]) == 0
+    assert packed(tmp_path / "out") == ["0", "1"]
 
 
 @given(

@@ -39,6 +39,12 @@ def test_videos_and_hours_are_those_that_are_shown(
     assert [dataset.name for dataset in summary.datasets] == ["cataract", "knee"]
 
 
+def test_stills_have_no_hours(tmp_path: Path) -> None:
+    write_corpus(tmp_path, stills=["knee"])
+    cataract, knee = summarise(opened(tmp_path)).datasets
+    assert (knee.videos, knee.hours) == (1, 0.0) and cataract.hours > 0
+
+
 def test_of_some_datasets_these_alone(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     assert [each.name for each in summarise(opened(tmp_path, datasets=["knee"])).datasets] == [

@@ -90,6 +90,22 @@ def test_describe_tells_how_long_clips_are_and_what_is_not_shown(tmp_path: Path)
     )
 
 
+def test_of_stills_a_rate_shows_no_part(tmp_path: Path) -> None:
+    """A rate that is null can be no reason why there are others."""
+    table = {}
+    for number in (8, 9):
+        photos = {f"p{photo}": [(0, 1)] for photo in range(number)}
+        write_corpus(tmp_path / str(number), {"photos": [photos]}, stills=["photos"])
+        table[number] = FrameTable.open(open_storage(str(tmp_path / str(number))))
+
+    config = recipe("data.fps=null")
+    before = Order.create(table[8].sizes(), config.seed, config.data.order)
+    state = {"order": before.to_json(), "manifest": table[8].sha256, "config": to_tree(config)}
+    with pytest.raises(CheckpointError, match=r"photos had 8 clips.*now 9") as caught:
+        order_from(Progress(step=4, clips_seen=64, state=state), config, table[9])
+    assert "shows a part" not in str(caught.value)
+
+
 def test_a_run_that_was_begun_without_a_rate_goes_on(tmp_path: Path) -> None:
     """As it was: at the rate that the corpus has, or, where that is another one, once the recipe says null."""
     for name, fps in (("of_the_recipe", 5.0), ("denser", 10.0)):

@@ -144,6 +144,74 @@ def test_any_number_of_threads_on_the_cpu_makes_the_same_clips(device: str, thre
         ).abs().max() < 0.018
 
 
+STILLS = [[True, False, True], [False, True, False], [True, True, True]]
+
+
+def with_stills(
+    frames: Sequence[np.ndarray], stills: Sequence[bool]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Three clips of two frames, of which stills show the first alone: each given once, and given twice."""
+    once, twice = [], []
+    for i, is_still in enumerate(stills):
+        first, second = frames[2 * i : 2 * i + 2]
+        once += [first] if is_still else [first, second]
+        twice += [first, first] if is_still else [first, second]
+    return once, twice
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("stills", STILLS)
+def test_a_still_is_decoded_once_to_what_its_repeated_jpeg_gives(
+    device: str, stills: Sequence[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = decoder(device)
+    windows = cropped((0, 0, 80, 80), (10, 4, 61, 55), (30, 20, 80, 80))
+    once, twice = with_stills([jpeg(smooth_image(seed)) for seed in range(6)], stills)
+    transform = ClipTransform(
+        windows=windows.windows,
+        flipped=np.array([True, False, True]),
+        erasing=draw_erasing(EraseConfig(probability=1.0), 0, np.arange(3)),
+    )
+    expected = [graph.decode(twice, each).clone() for each in (windows, transform)]
+
+    given = []
+    run = graph._decoding.run
+    monkeypatch.setattr(
+        graph._decoding, "run", lambda **i: given.append(len(i["jpeg"])) or run(**i)
+    )
+    for each, clips in zip((windows, transform), expected, strict=True):
+        found = graph.decode(once, each, np.array(stills))
+        assert torch.equal(found, clips)
+        assert found.stride() == clips.stride() and found.device.type == device
+    assert given == [len(once)] * 2
+
+
+@pytest.mark.parametrize("stills", STILLS)
+def test_the_gpu_s_graph_decodes_a_still_once(stills: Sequence[bool]) -> None:
+    """On the CPU, which runs the same graph."""
+    graph = decoder("cpu")
+    graph._resizer = None
+    graph._decoding = Graph(
+        clips_graph, image_size=32, whole_frames=True, device="cpu", batch_size=6, num_threads=1,
+        device_id=None,
+    )  # fmt: skip
+    windows = cropped((0, 0, 80, 80), (10, 4, 61, 55), (30, 20, 80, 80))
+    once, twice = with_stills([jpeg(smooth_image(seed)) for seed in range(6)], stills)
+    expected = graph.decode(twice, windows).clone()
+    assert torch.equal(graph.decode(once, windows, np.array(stills)), expected)
+    assert torch.equal(graph.decode(twice, windows), expected), "videos alone come after stills"
+
+
+def test_a_damaged_still_is_named_by_its_place_among_the_frames_given() -> None:
+    graph = decoder("cpu")
+    window = cropped(*[(0, 0, 80, 80)] * 3)
+    frames = [jpeg(smooth_image(seed)) for seed in range(5)]
+    spoilt = [*frames[:2], frames[2][:700], frames[3][:700], frames[4]]
+    with pytest.raises(DamagedFramesError) as caught:
+        graph.decode(spoilt, window, np.array([False, True, False]))
+    assert list(caught.value.reasons) == [2, 3]
+
+
 def test_an_earlier_batch_stays_what_it_was() -> None:
     graph = decoder("cpu")
     window = cropped((0, 0, 80, 80))

@@ -71,14 +71,18 @@ class Decoder:
     def __init__(self) -> None:
         self.transforms: list[ClipTransform] = []
 
-    def decode(self, frames: list[np.ndarray], transform: ClipTransform) -> torch.Tensor:
+    def decode(
+        self, frames: list[np.ndarray], transform: ClipTransform, stills: np.ndarray
+    ) -> torch.Tensor:
         self.transforms.append(transform)
         broken = {i: "it is broken" for i, frame in enumerate(frames) if frame[0] == BROKEN}
         if broken:
             raise DamagedFramesError(broken)
         if any(frame[0] == FATAL for frame in frames):
             raise DecodingDeviceError("the GPU is lost")
-        return torch.tensor(np.concatenate(frames)).view(2, 1, 2, 1, 1).float()
+        given = iter(frames)
+        clips = [[next(given)] * 2 if still else [next(given), next(given)] for still in stills]
+        return torch.tensor(np.array(clips)).view(2, 1, 2, 1, 1).float()
 
 
 def load(
@@ -123,6 +127,36 @@ def test_a_clip_that_cannot_be_decoded_is_replaced_until_one_can() -> None:
     assert batch.draws.tolist() == [4, 8], "a batch never shrinks"
     assert batch.clips.flatten().tolist() == [4, 4, 7, 7]
     assert batch.names[1] == ClipName("knee", "a", 17)
+
+
+def still(g: int) -> ClipBytes:
+    """A still, of one frame of one byte: its draw."""
+    return replace(clip(g), frames=clip(g).frames[:1], is_still=True)
+
+
+def test_a_batch_says_which_of_its_clips_are_stills() -> None:
+    with load([still(4), clip(5)], [clip(6), clip(7)]) as loader:
+        mixed, videos = loader
+    assert mixed.stills.tolist() == [True, False]
+    assert mixed.clips.flatten().tolist() == [4, 4, 5, 5]
+    assert videos.stills.tolist() == [False, False]
+
+
+def test_damage_behind_a_still_is_that_of_its_own_clip() -> None:
+    """A still has one frame, so the clips behind it begin earlier than clips of videos would let them."""
+    half_broken = replace(clip(8), frames=(*clip(8).frames[:1], *clip(BROKEN).frames[:1]))
+    with load([still(4), half_broken], substitutes=[clip(7)]) as loader:
+        (batch,) = loader
+    stream: Any = loader.stream
+    assert stream.replaced == [(8, 1, "it is broken")]
+    assert batch.clips.flatten().tolist() == [4, 4, 7, 7]
+
+    broken_still = replace(still(BROKEN), draw=9)
+    with load([broken_still, clip(5)], substitutes=[still(7)]) as loader:
+        (batch,) = loader
+    stream = loader.stream
+    assert stream.replaced == [(9, 0, "it is broken")]
+    assert batch.clips.flatten().tolist() == [7, 7, 5, 5] and batch.stills.tolist() == [True, False]
 
 
 def test_the_window_is_that_of_the_substitute() -> None:

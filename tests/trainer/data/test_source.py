@@ -61,7 +61,9 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
                 "gpu_decodes": False,
             }
 
-        def decode(self, frames: list[np.ndarray], transform: ClipTransform) -> torch.Tensor:
+        def decode(
+            self, frames: list[np.ndarray], transform: ClipTransform, _: np.ndarray
+        ) -> torch.Tensor:
             seen.append(transform.windows)
             return torch.tensor([frame.size for frame in frames]).view(2, NUM_FRAMES)
 

@@ -45,6 +45,12 @@ RECIPES = {
     "surgrec_mae_tiny": ("objective.decoder.embed_dim=48",),
     "surgrec_jepa_tiny": _PREDICTOR,
     "unisurg_tiny_stage1": _PREDICTOR,
+    "vjepa21_tiny": (
+        *_PREDICTOR,
+        "objective.encoder.levels=[1, 2]",
+        "objective.context.from_clips=8",
+        "objective.context.full_at_clips=24",
+    ),
     "salt_tiny": (
         *_PREDICTOR,
         "objective.teacher.weights=null",

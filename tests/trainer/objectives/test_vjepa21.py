@@ -17,6 +17,8 @@ from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build as build_config
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.models.config import EncoderConfig, Grid, PredictorConfig
+from surgstream.trainer.models.predictor import Predictor
+from surgstream.trainer.models.vit import num_parameters
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.config import VJepaConfig
 from surgstream.trainer.objectives.masks.distances import distances_to_masked
@@ -293,3 +295,46 @@ def test_weights_of_both_kinds_keep_the_mean() -> None:
     video, image = images.weights
     assert math.isclose(0.75 * video + 0.25 * image, 1) and math.isclose(0.25 * image, 0.5)
     assert ImagesConfig(share=0.25).weights == (1, 1)
+
+
+# docs/recipes_next.md, "Encoders and predictors in integers": size, heads, levels, and the parameters of the encoder
+# and, but for B, whose published one is distilled, of a predictor of 24 blocks with so many mask tokens.
+PUBLISHED: dict[str, tuple[str, int, tuple[int, ...], int, int, int]] = {
+    "B": ("base", 12, (3, 6, 9, 12), 86_833_152, 0, 0),
+    "L": ("large", 16, (6, 12, 18, 24), 304_680_960, 6, 50_333_824),
+    "g": ("giant", 22, (10, 20, 30, 40), 1_013_267_968, 8, 55_400_704),
+    "G": ("gigantic", 26, (12, 24, 38, 48), 1_845_216_768, 8, 59_433_472),
+}
+
+
+@pytest.mark.parametrize("size", PUBLISHED)
+def test_published_sizes_have_the_published_parameters(size: str) -> None:
+    name, num_heads, levels, of_encoder, num_mask_tokens, of_predictor = PUBLISHED[size]
+    encoder: Any = EncoderConfig(
+        size=name, num_heads=num_heads, image_size=256, positions="rope_scaled", levels=levels, images=True,
+        drop_path=0.0,
+    )  # fmt: skip
+    predictor = PredictorConfig(depth=24, num_mask_tokens=num_mask_tokens or 8)
+    config = VJepaConfig(
+        encoder=encoder,
+        predictor=predictor,
+        context=ContextConfig(),
+        images=ImagesConfig(share=0.5),
+    )
+    counts = choice.build_on_meta(config).num_parameters()
+    assert counts["encoder"] == counts["target_encoder"] == of_encoder
+    if of_predictor:
+        assert counts["predictor"] == of_predictor
+
+
+@pytest.mark.parametrize(("size", "parameters"), [("base", 22_874_752), ("large", 22_973_056)])
+def test_predictors_of_a_distillation_have_the_published_parameters(
+    size: Any, parameters: int
+) -> None:
+    """One level in, and features of G, 1,664 wide, out, of masked and of visible tokens; 8 mask tokens."""
+    encoder = EncoderConfig(size=size, positions="rope_scaled", images=True)
+    with torch.device("meta"):
+        predictor = Predictor(
+            PredictorConfig(num_mask_tokens=8), encoder, out_dim=1664, predicts_visible=True
+        )
+    assert num_parameters(predictor) == parameters

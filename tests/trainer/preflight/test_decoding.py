@@ -92,6 +92,22 @@ def test_a_sample_is_cut_as_in_the_run_and_not_augmented_further(folder: Path) -
     assert not np.array_equal(sample.transform.windows, sample_of(folder).transform.windows)
 
 
+def test_stills_are_of_one_picture_in_a_sample(tmp_path: Path) -> None:
+    photos = {f"p{number}": [(0, 1)] for number in range(40)}
+    write_corpus(
+        tmp_path, {"knee": [{"a": [(0, 40)]}], "photos": [photos]}, picture=picture,
+        stills=["photos"],
+    )  # fmt: skip
+    sample = sample_of(tmp_path)
+    num_stills = int(sample.stills.sum())
+    assert 0 < num_stills < 16 and len(sample.stills) == 16
+    assert len(sample.frames) == num_stills + (16 - num_stills) * NUM_FRAMES
+    found = sample.decoded(ON_CPU, CPU)
+    assert found.shape == (16, 3, NUM_FRAMES, SIZE, SIZE)
+    for clip, is_still in zip(found, sample.stills, strict=True):
+        assert (clip == clip[:, :1]).all() == is_still
+
+
 def on_gpu(sample: decoding.Sample, *, whole_frames: bool) -> Pixels:
     """What the GPU's graph makes of a sample, run on the CPU."""
     graph = Graph(
