@@ -84,7 +84,7 @@ MAY_IMPORT = {
         "shards.corpus.hidden", "shards.corpus.licences", "shards.errors", "shards.format", "shards.leaks",
         "shards.storage", "shards.workers",
         "trainer.encoders.config", "trainer.engine.checkpoint_files", "trainer.errors", "trainer.evaluation.tasks",
-        "trainer.lineage", "trainer.models.config", "trainer.runs.files",
+        "trainer.lineage", "trainer.models.config", "trainer.models.videos.config", "trainer.runs.files",
     ),
     "trainer.labelled": (
         "shards.reading", "shards.labels", "shards.order", "shards.storage", "trainer.errors", "trainer.batch",

@@ -239,6 +239,8 @@ class TrainConfig:
             peak_lr=self.optim.base_lr * batch / 256,  # base_lr is meant for a batch of 256
             end_lr=self.optim.min_lr,
             decay=self.optim.decay,
+            start_weight_decay=self.optim.weight_decay,
+            end_weight_decay=self.optim.weight_decay_end,
         )
 
 

@@ -97,6 +97,7 @@ class PublishedLoop:
         self.device = device
         self.objective = surgvista_of(config)
         grid = self.objective.encoder.grid
+        assert self.objective.teacher
         self.teacher = load_teacher(self.objective.teacher, grid, config.seed).to(device)
         self.student = PublishedStudent(self.objective, self.teacher.embed_dim).to(device)
 

@@ -41,6 +41,7 @@ def cases(folder: Path) -> list[Case]:
     size = "vitb" if ON_GPU else "tiny"
     config = load(TrainConfig, RECIPES / f"surgvista_{size}.yaml", [f"run_dir={folder}"])
     published = surgvista_of(config)
+    assert published.teacher
     teacher = replace(published.teacher, weights=None, allow_random=True)
     recipe = replace(published, teacher=teacher)
 
@@ -56,6 +57,7 @@ def cases(folder: Path) -> list[Case]:
     _compile(whole)
 
     apart = objective()
+    assert apart.teacher
     decoders = (apart.reconstruction_decoder, apart.distillation_decoder)
     for network in (apart.encoder, *decoders, apart.teacher):
         network.compile(backend=_inductor())
@@ -142,6 +144,7 @@ def _teachers(
     together = replace(batch, clips=batch.clips.repeat(GRAD_ACCUM, 1, 1, 1, 1))
     one_by_one, at_once, matrices = (build() for _ in range(3))
 
+    assert matrices.teacher
     for module in matrices.teacher.modules():
         if isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
             module.to(torch.bfloat16)

@@ -24,7 +24,7 @@ def test_the_only_name_that_begins_so_is_meant() -> None:
     )
     with pytest.raises(
         ConfigError,
-        match=r"surgvista: .*; got the beginning of surgvista_setting_a and .* and surgvista_vitb",
+        match=r"surgvista: .*; got the beginning of surgvista_no_distillation and .* and surgvista_vitb",
     ):
         find_preset("pretrain", "surgvista")
 

@@ -63,6 +63,12 @@ OTHERS = {
         "optim.spike_guard={deviations: 1000, window: 4}",
     ),
     "configs/pretrain/surgmotion_tiny.yaml": (_TWO_HEADS, *_SMALL_PREDICTOR),
+    "configs/pretrain/salt_tiny.yaml": (
+        *(_TWO_HEADS, *_SMALL_PREDICTOR),
+        "objective.encoder.patch_size=8",
+        "objective.teacher={allow_random: true, encoder: {embed_dim: 32, depth: 2, num_heads: 2, image_size: 32, "
+        "num_frames: 4, patch_size: 8, positions: sinusoid}}",
+    ),
 }
 """The other recipes, and what makes them small beside `SMALL_RUN`."""
 

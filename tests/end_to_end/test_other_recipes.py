@@ -10,13 +10,14 @@ from torch import Tensor
 from surgstream.configs.loading import load
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.checkpoint import load_averages, load_parameters, tensors
+from surgstream.trainer.lineage.reading import ancestry_of
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.base import Objective
 from tests.end_to_end.conftest import Corpora
 from tests.end_to_end.runs import OTHERS, fail, interrupt, log, metrics, newest, reported, train
 from tests.helpers.ranks import finish, start
 
-MAE, JEPA, UNISURG, VJEPA21, SURGMOTION = OTHERS
+MAE, JEPA, UNISURG, VJEPA21, SURGMOTION, SALT = OTHERS
 KINDS = ("param", "exp_avg", "exp_avg_sq", "average")
 
 
@@ -51,7 +52,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(
     train(corpora, killed, 2, "max_steps=10", recipe=recipe)
     expected, found = everything(calm), everything(killed)
     assert sorted(found) == sorted(expected)
-    assert any(key.startswith("average/") for key in found) is (recipe != MAE)
+    assert any(key.startswith("average/") for key in found) is (recipe not in (MAE, SALT))
     for key, tensor in expected.items():
         assert torch.equal(found[key], tensor), key
     losses = [{line["step"]: line["loss/total"] for line in metrics(run)} for run in (calm, killed)]
@@ -121,6 +122,29 @@ def test_a_second_stage_begins_with_the_features_of_the_first(
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
+def test_a_video_teacher_is_one_that_was_trained_here_and_is_descended_from(
+    corpora: Corpora, tmp_path: Path
+) -> None:
+    """Its checkpoint is told of as what the weights began with is."""
+    train(corpora, tmp_path / "mae", 1, "max_steps=2", "objective.encoder.patch_size=8", recipe=MAE)
+    teacher = newest(tmp_path / "mae")
+    numbers = "embed_dim: 48, depth: 2, num_heads: 6, image_size: 32, num_frames: 4, patch_size: 8"
+    words = (
+        f"objective.teacher={{weights: {teacher}, encoder: {{{numbers}, positions: sinusoid}}}}",
+        "max_steps=2",
+        "parallel.zero_stage=3",
+        "probe=null",
+    )
+    lines = train(corpora, tmp_path / "salt", 2, *words, recipe=SALT)
+    assert all(line["loss/prediction"] > 0 for line in lines if "loss/total" in line)
+
+    (own,) = ancestry_of(str(teacher)).corpora
+    found = ancestry_of(str(tmp_path / "salt"))
+    assert found.corpora == (own,) and not found.foreign, "both saw the same corpus"
+    provenance = json.loads((tmp_path / "salt" / "provenance.json").read_text())
+    assert str(teacher) in json.dumps(provenance)
+
+
 ANY_RECIPE = (
     "compile=false", "global_batch_size=4", "micro_batch_size=2", "data.fps=null", "data.stride=1", "held_out=null",
     "probe=null", "data.order.open_chunks=8", "data.order.chunk_frames=12", "data.decode.threads=1",
@@ -128,6 +152,11 @@ ANY_RECIPE = (
     "objective.encoder.embed_dim=48", "objective.encoder.depth=1", "objective.encoder.num_heads=2",
     "objective.encoder.image_size=64", "objective.encoder.num_frames=4", "max_steps=1", "warm_start=null",
 )  # fmt: skip
+_SALT = (
+    "objective.predictor.depth=1",
+    "objective.teacher={allow_random: true, encoder: {embed_dim: 32, depth: 1, num_heads: 2, image_size: 64, "
+    "num_frames: 4, positions: sinusoid}}",
+)
 SHALLOW = {
     "mae": ("objective.decoder.depth=1",),
     "vjepa21": (
@@ -137,6 +166,9 @@ SHALLOW = {
     "surgrec_jepa": ("objective.predictor.depth=1",),
     "unisurg": ("objective.predictor.depth=1",),
     "surgmotion": ("objective.predictor.depth=1",),
+    "salt_teacher": ("objective.decoder.depth=1",),
+    "salt_tiny": _SALT,
+    "salt_vitl": _SALT,
     "surgvista": (
         "objective.teacher={model: test_vit, allow_random: true}",
         "objective.reconstruction_decoder.depth=1", "objective.distillation_decoder.depth=1",

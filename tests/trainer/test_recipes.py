@@ -12,9 +12,11 @@ from surgstream.configs.presets import presets
 from surgstream.shards.corpus.file import CorpusConfig
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.schedules import Progress
+from surgstream.trainer.lineage.known import known_families
 from surgstream.trainer.mixing import look_back
 from surgstream.trainer.objectives import choice
-from surgstream.trainer.objectives.config import VJepaConfig
+from surgstream.trainer.objectives.config import SurgVistaConfig, VJepaConfig
+from surgstream.trainer.objectives.salt_config import SaltConfig
 from surgstream.trainer.resume import recipe_changes
 
 RECIPES = Path(__file__).parent.parent.parent / "configs" / "pretrain"
@@ -55,6 +57,24 @@ PUBLISHED: dict[str, dict[str, object]] = {
     },
     "surgrec_jepa_vitl_phase2": {
         "objective.encoder.num_frames": 64, "optim.decay": "linear", "optim.min_lr": 1e-6, "optim.warmup_epochs": 0,
+    },
+    "salt_teacher_vitl": {
+        "objective.name": "videomae", "objective.encoder.size": "large", "objective.encoder.positions": "rope",
+        "objective.decoder.positions": "rope", "objective.masks": VJepaConfig().masks,
+        "global_batch_size": 3072, "optim.warmup_start_lr": 2e-4, "optim.min_lr": 1e-6, "optim.decay": "cosine",
+        "optim.weight_decay": 0.04, "optim.weight_decay_end": 0.4, "optim.beta1": 0.9, "optim.beta2": 0.95,
+        "optim.clip_grad_norm": 0.02,
+    },
+    "salt_vitl": {
+        "objective.name": "salt", "objective.encoder.size": "large", "objective.encoder.positions": "rope",
+        "objective.encoder.num_frames": 16, "objective.encoder.image_size": 224,
+        "objective.predictor.depth": 12, "objective.predictor.embed_dim": 384, "objective.predictor.num_heads": 16,
+        "objective.predictor.num_mask_tokens": 2, "objective.masks": VJepaConfig().masks,
+        "objective.teacher.encoder.size": "large", "objective.normalise_targets": True,
+        "global_batch_size": 3072, "optim.warmup_start_lr": 2e-4, "optim.min_lr": 1e-6, "optim.decay": "cosine",
+        "optim.weight_decay": 0.04, "optim.weight_decay_end": 0.4, "optim.beta1": 0.9, "optim.beta2": 0.95,
+        "optim.clip_grad_norm": 0.02,
+        "data.augment.resized_crop.scale": (0.3, 1.0), "data.augment.resized_crop.ratio": (0.75, 1.35),
     },
     "unisurg_vitl_stage1": {
         "objective.name": "unisurg", "objective.encoder.size": "large", "objective.encoder.num_frames": 16,
@@ -155,6 +175,54 @@ def test_surgmotions_second_phase_begins_where_the_first_ends_and_goes_on_with_i
     longer = replace(first.objective.encoder, num_frames=64)
     changed = {"encoder": longer, "motion_weight": 2.0, "variance_weight": 1.0}
     assert second.objective == replace(first.objective, **changed)
+
+
+def test_salts_schedule_is_as_long_as_its_run() -> None:
+    """10,000 steps of warm-up from 2e-4 to 6.25e-4, 160,000 in all, and weight decay from the first to the last."""
+    beginning = Progress(step=0, clips_seen=0, state={})
+    student = load(TrainConfig, RECIPES / "salt_vitl.yaml", [])
+    teacher = load(TrainConfig, RECIPES / "salt_teacher_vitl.yaml", [])
+    plan = student.plan(num_clips=10**7, world_size=8, start=beginning)
+    before = teacher.plan(num_clips=10**7, world_size=8, start=beginning)
+    assert (before.last_step, plan.last_step) == (80_000, 160_000)
+    assert isinstance(student.objective, SaltConfig) and student.objective.teacher.weights
+    assert student.objective.teacher.weights.endswith(
+        f"{teacher.run_dir}/checkpoints/step_{before.last_step:08d}"
+    )
+    assert student.objective.teacher.encoder.shape == teacher.objective.encoder.shape
+    assert student.objective.teacher.encoder.grid == teacher.objective.encoder.grid
+    steps = (0, 5000, 10_000, 85_000, 160_000)
+    assert [plan.lr(step * 3072) for step in steps] == pytest.approx(
+        [2e-4, 4.125e-4, 6.25e-4, (6.25e-4 + 1e-6) / 2, 1e-6], rel=1e-5
+    )
+    decays = [plan.weight_decay(step * 3072) for step in (0, 80_000, 160_000)]
+    assert decays == pytest.approx([0.04, 0.22, 0.4])
+
+
+@pytest.mark.parametrize(
+    "name", ["no_distillation", "teacher_imagenet", "teacher_dinov2", "teacher_endovit"]
+)
+def test_an_ablation_of_surgvista_differs_by_its_teacher_alone(
+    name: str, recipe: TrainConfig
+) -> None:
+    found = load(TrainConfig, RECIPES / f"surgvista_{name}.yaml", [])
+    objective = found.objective
+    assert isinstance(objective, SurgVistaConfig) and isinstance(recipe.objective, SurgVistaConfig)
+    changed = replace(
+        recipe.objective,
+        teacher=objective.teacher,
+        distillation_weight=objective.distillation_weight,
+    )
+    assert found == replace(recipe, run_dir=f"runs/surgvista_{name}", objective=changed)
+    if objective.teacher is None:
+        assert objective.distillation_weight == 0
+        return
+
+    assert objective.teacher.known_as in known_families()
+    assert objective.distillation_weight == recipe.objective.distillation_weight
+    assert objective.teacher.pretrained == (objective.teacher.weights is None)
+    trained = choice.build_on_meta(objective).num_parameters()["trainable"]
+    assert trained == (98_351_616 if name == "teacher_endovit" else 98_450_176)
 
 
 def test_surgrec_maes_length_is_ours_and_said_to_be() -> None:

@@ -24,6 +24,8 @@ class OptimConfig:
         warmup_start_lr: Learning rate of the first step, not scaled.
         warmup_epochs: Length of the linear warm-up.
         weight_decay: Decoupled weight decay of matrices; vectors (biases, norms) and tokens are not decayed.
+        weight_decay_end: Weight decay at the end of the schedule, to which it goes by half a cosine from the first step
+            on; null keeps it as it is.
         beta1: Decay rate of the first moment.
         beta2: Decay rate of the second moment.
         eps: AdamW's epsilon.
@@ -39,6 +41,7 @@ class OptimConfig:
     warmup_start_lr: Annotated[float, Range(0, 1e3)] = 0.0
     warmup_epochs: Annotated[float, Range(0, 1e6)] = 40.0
     weight_decay: Annotated[float, Range(0, 1e3)] = 0.05
+    weight_decay_end: Annotated[float, Range(0, 1e3)] | None = None
     beta1: Annotated[float, Range(0, 0.999999)] = 0.9
     beta2: Annotated[float, Range(0, 0.999999)] = 0.95
     eps: Annotated[float, Range(1e-30, 1)] = 1e-8

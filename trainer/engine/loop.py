@@ -209,6 +209,7 @@ class Trainer:
             The last micro-batch.
         """
         lr = self.plan.lr(self.clips_seen)
+        weight_decay = self.plan.weight_decay(self.clips_seen)
 
         for _ in range(self.plan.grad_accum_steps):
             with self.clock.host_part("data"):
@@ -221,7 +222,7 @@ class Trainer:
                 self.engine.backward(output.loss)
             # Updates the weights on the step's last micro-batch alone.
             with self.clock.part("optimizer"):
-                self.engine.step(lr)
+                self.engine.step(lr, weight_decay)
 
             values = {"loss/total": output.loss.detach(), **output.metrics}
             self.steps.add_micro_batch(batch, values)

@@ -21,7 +21,7 @@ def parameter_groups(
         layer_decay: With d of it, parameters at depth i of at most n have d^(n - i) times the learning rate.
 
     Returns:
-        The groups, with `params`, `weight_decay` and `lr_scale`; without layer decay two, or one.
+        The groups, with `params`, `weight_decay`, `is_decayed` and `lr_scale`; without layer decay two, or one.
     """
     parts: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
@@ -39,6 +39,7 @@ def parameter_groups(
         {
             "params": parts[depth, undecayed],
             "weight_decay": 0.0 if undecayed else weight_decay,
+            "is_decayed": not undecayed,
             "lr_scale": layer_decay ** (deepest - depth),
         }
         for depth, undecayed in sorted(parts)

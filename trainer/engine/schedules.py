@@ -1,4 +1,4 @@
-"""The progress, the plan and the learning rate of a run: pure functions of the draws consumed.
+"""The progress, the plan, the learning rate and the weight decay of a run: pure functions of the draws consumed.
 
 A resume or another global batch changes nothing else.
 """
@@ -74,6 +74,8 @@ class TrainingPlan:
         start_lr: Learning rate of the first step.
         end_lr: Learning rate at the end of the schedule, where it decays.
         decay: The shape of the decay to `end_lr`.
+        start_weight_decay: Weight decay of the first step, where it changes.
+        end_weight_decay: Weight decay at the end of the schedule; None where it stays as it is.
     """
 
     global_batch_size: int
@@ -86,6 +88,8 @@ class TrainingPlan:
     start_lr: float
     end_lr: float
     decay: Decay
+    start_weight_decay: float = 0.0
+    end_weight_decay: float | None = None
 
     def lr(self, clips_seen: int) -> float:
         """Learning rate of the step that consumes the draws from clips_seen on."""
@@ -98,3 +102,11 @@ class TrainingPlan:
             end=self.end_lr,
             decay=self.decay,
         )
+
+    def weight_decay(self, clips_seen: int) -> float | None:
+        """Weight decay of that step, by half a cosine over the whole run; None where it stays as it is."""
+        if self.end_weight_decay is None:
+            return None
+        done = min(1.0, clips_seen / max(1, self.total_draws))
+        rise = 0.5 * (1.0 - math.cos(math.pi * done))
+        return self.start_weight_decay + (self.end_weight_decay - self.start_weight_decay) * rise

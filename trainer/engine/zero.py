@@ -40,7 +40,7 @@ _GUARD = "spike_guard"
 class ZeroEngine:
     """A module under DeepSpeed ZeRO with torch's AdamW.
 
-    The learning rate is set from outside before each step; nothing here keeps a schedule.
+    The learning rate and the weight decay are set from outside before each step; nothing here keeps a schedule.
     """
 
     def __init__(
@@ -120,14 +120,17 @@ class ZeroEngine:
             self.guard.add(loss)
         self._engine.backward(loss)
 
-    def step(self, lr: float) -> None:
+    def step(self, lr: float, weight_decay: float | None = None) -> None:
         """End a micro-batch; on the last of a step, clip the gradients and update the parameters.
 
         Args:
             lr: The step's learning rate, which each group of parameters scales by its own factor.
+            weight_decay: The weight decay of the groups that are decayed; None leaves it as it is.
         """
         for group in self._engine.optimizer.param_groups:
             group["lr"] = lr * group["lr_scale"]
+            if weight_decay is not None and group["is_decayed"]:
+                group["weight_decay"] = weight_decay
 
         ends_step = self._engine.is_gradient_accumulation_boundary()
         with self._held() if ends_step and self._leaps() else nullcontext():

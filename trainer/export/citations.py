@@ -20,6 +20,11 @@ _PAPERS = {
         "V-JEPA 2: Self-Supervised Video Models Enable Understanding, Prediction and Planning",
         "2506.09985",
     ),
+    "salt": (
+        "SALT",
+        "Rethinking JEPA: Compute-Efficient Video SSL with Frozen Teachers",
+        "2509.24317",
+    ),
     "unisurg": (
         "UniSurg",
         "UniSurg: A Video-Native Foundation Model for Universal Understanding of Surgical Videos",
@@ -33,7 +38,12 @@ _PAPERS = {
 }
 """The work that each objective is of: its name, its title, and its number at arXiv."""
 
-_BUILT_ON = {"surgvista": ("videomae",), "unisurg": ("vjepa",), "surgmotion": ("vjepa",)}
+_BUILT_ON = {
+    "surgvista": ("videomae",),
+    "unisurg": ("vjepa",),
+    "surgmotion": ("vjepa",),
+    "salt": ("vjepa",),
+}
 """The objectives whose works an objective builds on."""
 
 

@@ -22,12 +22,15 @@ from surgstream.trainer.lineage.config import WarmStartConfig
 from surgstream.trainer.lineage.known import check_known
 from surgstream.trainer.lineage.reading import ancestry_of
 from surgstream.trainer.models.config import TeacherConfig
+from surgstream.trainer.models.videos.config import VideoTeacherConfig
 
 THE_TEACHER = "the teacher "
 """The beginning of what the weights of a teacher's file are called."""
 
 
-def begun_with(warm_start: WarmStartConfig | None, teacher: TeacherConfig | None) -> Ancestry:
+def begun_with(
+    warm_start: WarmStartConfig | None, teacher: TeacherConfig | VideoTeacherConfig | None
+) -> Ancestry:
     """What a new run's weights descend from before its first step.
 
     Args:
@@ -85,13 +88,13 @@ def shown_corpus(
     )
 
 
-def _of_teacher(teacher: TeacherConfig) -> Ancestry:
+def _of_teacher(teacher: TeacherConfig | VideoTeacherConfig) -> Ancestry:
     """What a teacher descends from; a random one from nothing."""
     if teacher.weights is not None:
         found = ancestry_of(teacher.weights, teacher.known_as)
         return replace(found, foreign=tuple(map(_as_teacher, found.foreign)))
 
-    if not teacher.pretrained:
+    if isinstance(teacher, VideoTeacherConfig) or not teacher.pretrained:
         return NOTHING
     return Ancestry(foreign=(Foreign(name=f"{TIMM}{teacher.model}", known_as=teacher.known_as),))
 

@@ -168,7 +168,7 @@ class DecoderConfig:
         depth: Number of blocks.
         embed_dim: Width.
         num_heads: Attention heads.
-        positions: The kind of positions, as for the encoder.
+        positions: The kind of positions, as for the encoder; `rope_scaled` is of encoders alone.
         projection_bias: Whether the projection from the encoder's width has a bias.
         drop_path: Rate of stochastic depth in the last block; it grows linearly from 0 in the first.
         activation_checkpointing: Recompute each block in the backward pass instead of keeping its activations.
@@ -190,6 +190,10 @@ class DecoderConfig:
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""
         yield from self.shape.problems()
+        if self.positions == "rope":
+            yield from rotary_problems(self.shape)
+        if self.positions == "rope_scaled":
+            yield "positions: expected rope, sincos or sinusoid, got rope_scaled, of encoders alone"
 
 
 @dataclass(frozen=True, kw_only=True)

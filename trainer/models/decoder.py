@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from surgstream.trainer.models.config import DecoderConfig, Grid
 from surgstream.trainer.models.embed import fixed_positions
 from surgstream.trainer.models.flops import decoding_flops
+from surgstream.trainer.models.rope import Rope
 from surgstream.trainer.models.vit import NORM_EPS, Blocks
 
 
@@ -19,7 +20,7 @@ class Decoder(nn.Module):
         output_dim: Width of a prediction.
     """
 
-    positions: Tensor
+    positions: Tensor | None
 
     def __init__(
         self, config: DecoderConfig, grid: Grid, encoder_dim: int, output_dim: int
@@ -30,7 +31,9 @@ class Decoder(nn.Module):
         self.mask_token = nn.Parameter(torch.zeros(config.embed_dim))
         positions = fixed_positions(config.positions, config.embed_dim, grid)
         self.register_buffer("positions", positions, persistent=False)
-        self.blocks = Blocks(config.shape, config.activation_checkpointing)
+        self.rope = Rope(config.shape, grid) if positions is None else None
+        is_rotary = self.rope is not None
+        self.blocks = Blocks(config.shape, config.activation_checkpointing, rotary=is_rotary)
         self.norm = nn.LayerNorm(config.embed_dim, eps=NORM_EPS)
         self.head = nn.Linear(config.embed_dim, output_dim)
 
@@ -52,9 +55,14 @@ class Decoder(nn.Module):
         Returns:
             (B, M, output_dim), in the order of `masked`.
         """
-        shown = self.projection(encoded) + self.positions[visible]
-        hidden = self.mask_token + self.positions[masked]
-        tokens = self.blocks(torch.cat([shown, hidden], dim=1), drop_path_scales)
+        shown = self.projection(encoded)
+        hidden = self.mask_token.expand(*masked.shape, -1)
+        if self.positions is not None:
+            shown = shown + self.positions[visible]
+            hidden = hidden + self.positions[masked]
+
+        rotation = self.rope(torch.cat([visible, masked], dim=1)) if self.rope else None
+        tokens = self.blocks(torch.cat([shown, hidden], dim=1), drop_path_scales, rotation)
         # Visible tokens come first, and nothing is predicted of them.
         predicted: Tensor = self.head(self.norm(tokens[:, shown.shape[1] :]))
         return predicted

@@ -17,8 +17,10 @@ from surgstream.trainer.objectives.jepa_config import (
     SurgMotionConfig,
     UniSurgConfig,
     VJepaConfig,
+    one_level_problems,
 )
-from surgstream.trainer.objectives.masks.masking import mask_problems
+from surgstream.trainer.objectives.masks.masking import BlockMask, mask_problems
+from surgstream.trainer.objectives.salt_config import SaltConfig
 
 __all__ = [
     "AveragedJepaConfig",
@@ -26,6 +28,7 @@ __all__ = [
     "LabelKind",
     "MixConfig",
     "ObjectiveConfig",
+    "SaltConfig",
     "SupervisedConfig",
     "SurgMotionConfig",
     "SurgVistaConfig",
@@ -45,7 +48,7 @@ class SurgVistaConfig:
         encoder: The video encoder.
         reconstruction_decoder: Predicts pixels.
         distillation_decoder: Predicts the teacher's features.
-        teacher: The frozen image teacher.
+        teacher: The frozen image teacher; null has none, and no decoder for it, where distillation_weight is 0.
         mask_ratio: Share of tubes that are masked.
         reconstruction_weight: Weight of the mean squared error of normalised pixels.
         distillation_weight: Weight of the SmoothL1 loss of features.
@@ -58,7 +61,7 @@ class SurgVistaConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     reconstruction_decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(depth=4))
     distillation_decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(depth=2))
-    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    teacher: TeacherConfig | None = field(default_factory=TeacherConfig)
     mask_ratio: Annotated[float, Range(0, 1)] = 0.85
     reconstruction_weight: Annotated[float, Range(0, 1e6)] = 1.0
     distillation_weight: Annotated[float, Range(0, 1e6)] = 0.05
@@ -67,11 +70,20 @@ class SurgVistaConfig:
     @property
     def decoders(self) -> tuple[DecoderConfig, ...]:
         """The networks that see all tokens."""
+        if self.teacher is None:
+            return (self.reconstruction_decoder,)
         return self.reconstruction_decoder, self.distillation_decoder
 
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""
         yield from mask_problems(self.encoder.grid, self.mask_ratio)
+        yield from one_level_problems(self.encoder)
+        if (self.teacher is None) != (self.distillation_weight == 0):
+            teacher = "no teacher" if self.teacher is None else "a teacher"
+            yield (
+                "teacher: expected null where distillation_weight is 0, and nowhere else, got "
+                f"{teacher} with {self.distillation_weight:g}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +95,8 @@ class VideoMaeConfig:
         encoder: The video encoder.
         decoder: Predicts pixels.
         mask_ratio: Share of tubes that are masked.
+        masks: Kinds of masks of blocks, as V-JEPA's, in the place of tubes: every clip is encoded once with each, as in
+            SALT's first stage. Empty masks tubes.
     """
 
     has_average: ClassVar[bool] = False
@@ -97,6 +111,7 @@ class VideoMaeConfig:
         )
     )
     mask_ratio: Annotated[float, Range(0, 1)] = 0.9
+    masks: tuple[BlockMask, ...] = ()
 
     @property
     def decoders(self) -> tuple[DecoderConfig, ...]:
@@ -106,6 +121,7 @@ class VideoMaeConfig:
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""
         yield from mask_problems(self.encoder.grid, self.mask_ratio)
+        yield from one_level_problems(self.encoder)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,15 +188,17 @@ ObjectiveConfig = (
     | VJepaConfig
     | UniSurgConfig
     | SurgMotionConfig
+    | SaltConfig
     | SupervisedConfig
 )
 """Each says by `has_average` whether it averages weights, which ZeRO 3 does not allow."""
 
 
 def predictor_of(config: ObjectiveConfig) -> PredictorConfig | None:
-    """The predictor of an objective that has one."""
-    return (
-        config.predictor
-        if isinstance(config, VJepaConfig | UniSurgConfig | SurgMotionConfig)
-        else None
-    )
+    """The predictor, where there is one, of an encoder's own features or of others that are as wide."""
+    if isinstance(config, SaltConfig):
+        widths = (config.teacher.encoder.shape.embed_dim, config.encoder.shape.embed_dim)
+        return config.predictor if widths[0] == widths[1] else None
+    if isinstance(config, VJepaConfig | UniSurgConfig | SurgMotionConfig):
+        return config.predictor
+    return None

@@ -7,9 +7,8 @@ of the encoder's weights.
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from einops import rearrange
@@ -18,17 +17,36 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from surgstream.trainer.batch import ClipBatch
+from surgstream.trainer.models.config import EncoderConfig, PredictorConfig
 from surgstream.trainer.models.embed import take_tokens
 from surgstream.trainer.models.initial import initialise_rescaled
 from surgstream.trainer.models.predictor import Predictor
 from surgstream.trainer.models.vit import Encoder
 from surgstream.trainer.objectives.base import NetworkUse, Objective, Pass
 from surgstream.trainer.objectives.colours import FeatureColours, only, spread_over
-from surgstream.trainer.objectives.config import AveragedJepaConfig, JepaConfig
+from surgstream.trainer.objectives.masks.block_draws import most_visible
 from surgstream.trainer.objectives.masks.mask import Mask, TokenCount
 from surgstream.trainer.objectives.pixels import Pixels
 
-_TRIED_DRAWS = 64
+
+class JepaConfig(Protocol):
+    """The fields that joint-embedding predictive objectives share."""
+
+    @property
+    def encoder(self) -> EncoderConfig:
+        """The video encoder, with rotary positions."""
+
+    @property
+    def predictor(self) -> PredictorConfig:
+        """Predicts the target network's features."""
+
+
+class AveragedJepaConfig(JepaConfig, Protocol):
+    """The same, of objectives whose target network is an average."""
+
+    @property
+    def ema_decay(self) -> float:
+        """Share of the average that is kept at an update of the weights."""
 
 
 class Seen(NamedTuple):
@@ -115,10 +133,7 @@ class Jepa(Objective):
 
     def worst_case(self, batch: ClipBatch) -> ClipBatch:
         """The draws, among some steps', with the most visible tokens: the worst case for memory."""
-        size = len(batch.draws)
-        firsts = range(0, _TRIED_DRAWS * size, size)
-        tried = [replace(batch, draws=batch.draws + first, step_draw=first) for first in firsts]
-        return max(tried, key=self._num_visible_drawn)
+        return most_visible(batch, self._num_visible_drawn)
 
     def _num_visible_drawn(self, batch: ClipBatch) -> int:
         return sum(mask.visible.numel() for mask in self.masks_among(self.draw(batch)))

@@ -124,6 +124,7 @@ class UniSurgConfig:
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""
         yield from jepa_problems(self.encoder)
+        yield from one_level_problems(self.encoder)
         if len(self.mask_ratio) != 2 or self.mask_ratio[0] > self.mask_ratio[1]:
             yield f"mask_ratio: expected the least and the most share, got {list(self.mask_ratio)}"
             return
@@ -178,6 +179,7 @@ class SurgMotionConfig:
         """Fields that do not fit together, one sentence each."""
         yield from jepa_problems(self.encoder)
         yield from kinds_problems(self.masks)
+        yield from one_level_problems(self.encoder)
         if self.encoder.num_frames < 2:
             yield (
                 "encoder.num_frames: expected two frames or more, to see motion, got "
@@ -201,6 +203,14 @@ def jepa_problems(encoder: EncoderConfig) -> Iterator[str]:
             "encoder.patch_size: expected two tokens or more in a slice, one to see and one to "
             "predict, got one"
         )
+
+
+def one_level_problems(encoder: EncoderConfig) -> Iterator[str]:
+    """Yield what only `vjepa` trains of an encoder."""
+    if encoder.levels:
+        yield f"encoder.levels: expected none, which vjepa alone trains, got {list(encoder.levels)}"
+    if encoder.images:
+        yield "encoder.images: expected false, as vjepa alone trains on images as such, got true"
 
 
 def kinds_problems(masks: tuple[BlockMask, ...]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from surgstream.trainer.encoders.config import RANDOM, TIMM
 from surgstream.trainer.lineage.ancestry import Ancestry, Corpus
 from surgstream.trainer.lineage.reading import ancestry_of
 from surgstream.trainer.models.config import TeacherConfig
+from surgstream.trainer.models.videos.config import VideoTeacherConfig
 from surgstream.trainer.provenance.keeping import Ingredients
 from surgstream.trainer.readouts.config import ProbeRecipe
 
@@ -49,7 +50,9 @@ def of_probe(recipe: ProbeRecipe, dataset: str) -> Ingredients:
     )
 
 
-def _word_of(teacher: TeacherConfig) -> str:
+def _word_of(teacher: TeacherConfig | VideoTeacherConfig) -> str:
     if teacher.weights is not None:
         return teacher.weights
-    return f"{TIMM}{teacher.model}" if teacher.pretrained else RANDOM
+    if isinstance(teacher, VideoTeacherConfig) or not teacher.pretrained:
+        return RANDOM
+    return f"{TIMM}{teacher.model}"

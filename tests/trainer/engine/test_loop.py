@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 
 PLAN = TrainingPlan(
     global_batch_size=8, grad_accum_steps=2, last_step=6, draws_per_epoch=16, warmup_draws=24, total_draws=64,
-    start_lr=0.0, peak_lr=1.0, end_lr=0.1, decay="cosine",
+    start_lr=0.0, peak_lr=1.0, end_lr=0.1, decay="cosine", start_weight_decay=0.1, end_weight_decay=0.5,
 )  # fmt: skip
 
 
@@ -75,12 +75,12 @@ class ClipMean(Objective):
 
 
 class Engine:
-    """What the loop needs of an engine; notes the learning rates."""
+    """What the loop needs of an engine; notes learning rates and weight decays."""
 
     stage = 1
 
     def __init__(self, module: ClipMean) -> None:
-        self.module, self.lrs = module, list[float]()
+        self.module, self.steps = module, list[tuple[float, float | None]]()
 
     def __call__(self, *inputs: Any) -> Any:
         return self.module(*inputs)
@@ -91,8 +91,8 @@ class Engine:
     def backward(self, loss: Tensor) -> None:
         loss.backward()
 
-    def step(self, lr: float) -> None:
-        self.lrs.append(lr)
+    def step(self, lr: float, weight_decay: float | None) -> None:
+        self.steps.append((lr, weight_decay))
 
     def grad_norm(self) -> float:
         return 2.0
@@ -228,7 +228,7 @@ def train(out: str) -> None:
     assert len(beats) == 5 + 4 + 2 + 2, (
         "before 5 steps, after 2 held-out batches and in a measure twice, at 2 saves"
     )
-    (Path(out) / f"lrs{rank_info.rank}.json").write_text(json.dumps(whole.engine.lrs))  # type: ignore[attr-defined]
+    (Path(out) / f"steps{rank_info.rank}.json").write_text(json.dumps(whole.engine.steps))  # type: ignore[attr-defined]
 
     by_minutes = CheckpointConfig(every_steps=None, every_minutes=1.0, keep_last=9)
     batches = [clip_batch(g, g + 1) for g in draws[2:]]
@@ -286,10 +286,13 @@ def lines(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "run" / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_every_micro_batch_is_given_the_learning_rate_of_its_step(out: Path) -> None:
-    expected = [PLAN.lr(8 * step) for step in range(1, 6) for _ in range(2)]
-    assert len(set(expected)) == 5
-    assert all(json.loads((out / f"lrs{rank}.json").read_text()) == expected for rank in (0, 1))
+def test_every_micro_batch_is_given_the_learning_rate_and_the_weight_decay_of_its_step(
+    out: Path,
+) -> None:
+    by_step = [[PLAN.lr(8 * step), PLAN.weight_decay(8 * step)] for step in range(1, 6)]
+    expected = [step for step in by_step for _ in range(2)]
+    assert all(len(set(values)) == 5 for values in zip(*by_step, strict=True))
+    assert all(json.loads((out / f"steps{rank}.json").read_text()) == expected for rank in (0, 1))
 
 
 def test_a_report_is_the_mean_over_ranks_micro_batches_and_steps(

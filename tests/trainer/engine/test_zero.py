@@ -15,6 +15,8 @@ pytestmark = pytest.mark.slow
 STEPS = 8
 BATCH = 12
 LRS = [1e-2 / (1 + step % 5) for step in range(2 * STEPS)]
+DECAYS = [0.5 * step for step in range(2 * STEPS)]
+"""From 0 on, so that what is decayed is not told by it."""
 
 
 def network(seed: int = 0) -> torch.nn.Module:
@@ -28,17 +30,18 @@ def batches() -> torch.Tensor:
 
 
 def plain_losses() -> list[float]:
-    """The same training in a few lines of torch: AdamW, clipping, decay of matrices only, another rate each step."""
+    """The same training in torch: AdamW, clipping, decay of matrices only, other rates and decays each step."""
     module = network()
     groups = [
-        {"params": [p for p in module.parameters() if p.ndim == 2], "weight_decay": 0.05},
+        {"params": [p for p in module.parameters() if p.ndim == 2]},
         {"params": [p for p in module.parameters() if p.ndim == 1], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95))
     losses = []
-    for batch, lr in zip(batches(), LRS, strict=True):
+    for batch, lr, decay in zip(batches(), LRS, DECAYS, strict=True):
         for group in optimizer.param_groups:
             group["lr"] = lr
+        optimizer.param_groups[0]["weight_decay"] = decay
         loss = module(batch).pow(2).mean()
         optimizer.zero_grad()
         loss.backward()
@@ -72,7 +75,7 @@ def train_in_every_stage(out: str) -> None:
     def wrap(module: torch.nn.Module, stage: int) -> ZeroEngine:
         return ZeroEngine(
             module,
-            OptimConfig(clip_grad_norm=0.05),
+            OptimConfig(clip_grad_norm=0.05, weight_decay=DECAYS[0]),
             ParallelConfig(zero_stage=stage),
             micro_batch_size=share // micro_batches,
             grad_accum_steps=micro_batches,
@@ -81,12 +84,12 @@ def train_in_every_stage(out: str) -> None:
 
     def train(engine: ZeroEngine, steps: slice) -> list[float]:
         losses = []
-        for batch, lr in zip(batches()[steps], LRS[steps], strict=True):
+        for batch, lr, decay in zip(batches()[steps], LRS[steps], DECAYS[steps], strict=True):
             parts = []
             for part in batch[mine].chunk(micro_batches):
                 parts.append(engine(part).pow(2).mean())
                 engine.backward(parts[-1])
-                engine.step(lr)
+                engine.step(lr, decay)
             losses.append(mean_over_ranks(torch.stack(parts).detach().mean()).item())
         return losses
 

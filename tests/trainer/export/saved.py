@@ -1,5 +1,6 @@
 """Small checkpoints as runs save them, and the features of what was saved."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.objectives.base import Objective
 from surgstream.trainer.objectives.config import ObjectiveConfig
+from tests.trainer.objectives.test_salt import TINY as SALT_TINY
 from tests.trainer.objectives.test_surgmotion import TINY as SURGMOTION_TINY
 from tests.trainer.objectives.test_surgvista import TINY as SURGVISTA_TINY
 from tests.trainer.objectives.test_surgvista import clip_batch
@@ -26,6 +28,7 @@ from tests.trainer.test_warm_start import objective_of
 CONFIGS: dict[str, ObjectiveConfig] = {
     "surgvista": SURGVISTA_TINY, "videomae": VIDEOMAE_TINY, "vjepa": VJEPA_TINY, "unisurg": UNISURG_TINY,
     "surgmotion": SURGMOTION_TINY,
+    "salt": replace(SALT_TINY, teacher=replace(SALT_TINY.teacher, encoder=SALT_TINY.encoder)),
 }  # fmt: skip
 FITTING = {
     "surgvista": ("surgstream", "transformers", "surgvista"),
@@ -33,6 +36,7 @@ FITTING = {
     "vjepa": ("surgstream", "transformers", "vjepa2"),
     "unisurg": ("surgstream", "transformers", "vjepa2"),
     "surgmotion": ("surgstream", "transformers", "vjepa2"),
+    "salt": ("surgstream", "transformers", "vjepa2"),
 }
 DATASETS = [DatasetSize("cholec80", "laparoscopy", 900), DatasetSize("pitvis", "neurosurgery", 300)]
 

@@ -250,7 +250,8 @@ def test_citations_are_of_the_objective(objective: str) -> None:
     assert text.startswith("@software{surgstream,")
     numbers = {"surgvista": ("2506.02692", "2203.12602"), "videomae": ("2203.12602",),
                "vjepa": ("2506.09985",), "unisurg": ("2602.05638", "2506.09985"),
-               "surgmotion": ("2602.05638", "2506.09985")}  # fmt: skip
+               "surgmotion": ("2602.05638", "2506.09985"),
+               "salt": ("2509.24317", "2506.09985")}  # fmt: skip
     assert [line.split("{")[1][:10] for line in text.splitlines() if "eprint" in line] == [
         *numbers[objective]
     ]

@@ -17,6 +17,7 @@ from surgstream.trainer.export import load_encoder
 from surgstream.trainer.export.folder.forms import FORMS, form_for
 from surgstream.trainer.models.config import EncoderConfig
 from tests.trainer.export.saved import CONFIGS, FITTING, Saved, clips_for, features
+from tests.trainer.objectives.test_salt import TINY as SALT_TINY
 from tests.trainer.objectives.test_videomae import TINY as VIDEOMAE_TINY
 
 PAIRS = [(name, layout) for name, layouts in FITTING.items() for layout in layouts]
@@ -215,6 +216,12 @@ def test_readers_that_want_a_predictor_are_not_given_an_encoder_alone(layout: An
         ModelError, match=r"expected surgstream, which have a place for .* positions and no predic"
     ):
         form_for(layout, rotary)
+
+
+@pytest.mark.parametrize("layout", ["transformers", "vjepa2"])
+def test_readers_are_not_given_a_predictor_of_features_of_another_width(layout: Any) -> None:
+    with pytest.raises(ModelError, match=r"expected surgstream, which have a place for"):
+        form_for(layout, SALT_TINY)
 
 
 def test_what_fits_is_what_the_tests_say() -> None:

@@ -32,6 +32,7 @@ from surgstream.trainer.lineage.config import WarmStartConfig
 from surgstream.trainer.lineage.reading import ANCESTRY, ANCESTRY_FILE, ancestry_of
 from surgstream.trainer.lineage.recording import begun_with, shown_corpus
 from surgstream.trainer.models.config import TeacherConfig
+from surgstream.trainer.models.videos.config import VideoTeacherConfig
 from tests.helpers.handmade import LAYOUT, write_corpus
 
 IDS = st.text("abcXYZ019_-", min_size=1, max_size=8)
@@ -215,6 +216,18 @@ def test_a_new_run_descends_from_its_warm_start_and_its_teacher(tmp_path: Path) 
     assert begun_with(None, timm).foreign == (Foreign(name="timm:vit_tiny"),)
     with pytest.raises(ConfigError, match=r"known_as: .*got 'vidoemae'; did you mean 'videomae'"):
         begun_with(replace(settings, known_as="vidoemae"), None)
+
+
+def test_a_run_descends_from_what_its_video_teacher_has_seen(tmp_path: Path) -> None:
+    ancestry = to_json(Ancestry(corpora=(CORPUS,)))
+    trained = write_state(tmp_path / "step_00000007", **{ANCESTRY: ancestry})
+    assert begun_with(None, VideoTeacherConfig(weights=str(trained))).corpora == (CORPUS,)
+
+    file = tmp_path / "teacher.pth"
+    file.write_bytes(b"abc")
+    (found,) = begun_with(None, VideoTeacherConfig(weights=str(file), known_as="videomae")).foreign
+    assert (found.name, found.known_as) == (f"the teacher {file}", "videomae")
+    assert begun_with(None, VideoTeacherConfig(allow_random=True)) == NOTHING
 
 
 def test_a_run_shows_the_datasets_that_it_draws_from_or_the_videos_of_its_task(

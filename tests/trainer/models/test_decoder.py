@@ -2,9 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from surgstream.trainer.models.config import DecoderConfig, Grid
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.loading import build
+from surgstream.trainer.models.config import DecoderConfig, EncoderConfig, Grid, PredictorConfig
 from surgstream.trainer.models.decoder import Decoder
 from surgstream.trainer.models.initial import initialise
+from surgstream.trainer.models.predictor import Predictor
 from surgstream.trainer.models.vit import num_parameters
 from tests.trainer import reference
 
@@ -66,3 +69,44 @@ def test_mask_token_starts_small_and_is_a_vector() -> None:
     # A normal distribution that is cut off at one deviation has 0.54 of it.
     assert decoder.mask_token.std().item() == pytest.approx(0.54 * 0.02, rel=0.1)
     assert decoder.mask_token.abs().max() <= 0.02
+
+
+def test_with_rotary_positions_it_is_a_predictor_of_pixels() -> None:
+    """That is compared with `transformers`' own; under the same weights both say the same."""
+    encoder = EncoderConfig(
+        embed_dim=48, depth=1, num_heads=2, image_size=48, num_frames=4, positions="rope"
+    )
+    assert encoder.grid == GRID
+    numbers = PredictorConfig(depth=2, embed_dim=32, num_heads=2, num_mask_tokens=1)
+    predictor = Predictor(numbers, encoder, out_dim=10)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in predictor.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+
+    config = DecoderConfig(depth=2, embed_dim=32, num_heads=2, positions="rope")
+    decoder = Decoder(config, GRID, encoder_dim=48, output_dim=10)
+    state = predictor.state_dict()
+    state["mask_token"] = state.pop("mask_tokens")[0]
+    decoder.load_state_dict(state)
+
+    encoded = torch.randn(2, 3, 48, generator=generator)
+    visible, masked = torch.tensor(VISIBLE), torch.tensor(MASKED)
+    expected = predictor(encoded, visible, masked, 0)
+    torch.testing.assert_close(decoder(encoded, visible, masked), expected)
+    assert num_parameters(decoder) == num_parameters(predictor)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"positions": "rope_scaled"}, "positions: expected rope, sincos or sinusoid"),
+        ({"positions": "rope", "embed_dim": 16, "num_heads": 4}, "num_heads: expected heads of"),
+    ],
+)
+def test_positions_that_a_decoder_cannot_have_are_refused(
+    changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        build(DecoderConfig, {"depth": 1} | changes, where="test")
+    assert message in str(raised.value)

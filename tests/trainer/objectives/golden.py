@@ -52,6 +52,12 @@ RECIPES = {
         "objective.context.full_at_clips=24",
     ),
     "surgmotion_tiny": _PREDICTOR,
+    "salt_tiny": (
+        *_PREDICTOR,
+        "objective.teacher.weights=null",
+        "objective.teacher.allow_random=true",
+        "objective.teacher.encoder.depth=2",
+    ),
 }
 """What makes each small, beside `SMALL`; its corpus has clips that begin before their part of a video."""
 
@@ -85,7 +91,7 @@ def first_losses(recipe: str, corpus: Path) -> list[float]:
                 batch = replace(next(batches), step_draw=g)
                 loss = engine(batch, objective.targets(batch)).loss
                 engine.backward(loss)
-                engine.step(plan.lr(g))
+                engine.step(plan.lr(g), plan.weight_decay(g))
                 parts.append(loss.item())
             objective.after_optimizer_step()
             losses.append(sum(parts) / len(parts))

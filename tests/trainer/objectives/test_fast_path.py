@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.engine.periodic import evaluating
 from surgstream.trainer.objectives.config import SurgVistaConfig
-from tests.trainer.objectives.test_surgvista import TINY, clip_batch, loss_of, tiny
+from tests.trainer.objectives.test_surgvista import ALONE, TINY, clip_batch, loss_of, tiny
 
 
 def gradients_of(objective: Any, batch: ClipBatch) -> tuple[Tensor, dict[str, Tensor | None]]:
@@ -98,6 +98,16 @@ def test_nothing_is_compiled_again_while_training_evaluating_and_drawing(
                 loss_of(objective, clip_batch(range(size)))
             objective.pictures(clip_batch([5]))
     assert graphs.frame_count == 2
+
+
+@pytest.mark.slow
+def test_without_a_teacher_one_graph_is_compiled(graphs: CompileCounterWithBackend) -> None:
+    batch, fast = clip_batch([1, 2]), compiled(graphs, **ALONE)
+    loss, gradients = gradients_of(fast, batch)
+    plain_loss, plain_gradients = gradients_of(tiny(**ALONE), batch)
+    torch.testing.assert_close(loss, plain_loss, rtol=1e-5, atol=0)
+    torch.testing.assert_close(gradients, plain_gradients, rtol=1e-4, atol=1e-6)
+    assert graphs.frame_count == 1
 
 
 class Attentions(TorchDispatchMode):

@@ -118,6 +118,15 @@ def test_flops_are_those_that_pytorch_counts() -> None:
 
 def reference_losses(objective: Any, batch: ClipBatch, targets: Any) -> Any:
     """Both losses of a batch from their equations, in float64, clip by clip and token by token."""
+    pixels, features = reference_errors(objective, batch, targets)
+    distillation = [
+        0.5 * error**2 / 0.6 if error < 0.6 else error - 0.3 for error in np.abs(features).flatten()
+    ]
+    return np.mean(pixels**2), np.mean(distillation)
+
+
+def reference_errors(objective: Any, batch: ClipBatch, targets: Any = None) -> Any:
+    """What predictions lack of the pixels (tokens, 1536) and, with targets, of the features (tokens, D)."""
     state = {name: tensor.double().numpy() for name, tensor in objective.state_dict().items()}
 
     def part(name: str) -> dict[str, np.ndarray]:
@@ -127,10 +136,8 @@ def reference_losses(objective: Any, batch: ClipBatch, targets: Any) -> Any:
             if key.startswith(f"{name}.")
         }
 
-    reconstruction, distillation = [], []
-    for clip, g, features in zip(
-        batch.clips.double().numpy(), batch.draws, targets.double().numpy(), strict=True
-    ):
+    of_pixels, of_features = [], []
+    for number, (clip, g) in enumerate(zip(batch.clips.double().numpy(), batch.draws, strict=True)):
         tubes = reference.masked_tubes(11, int(g), 9, 6)
         masked = tubes + [9 + tube for tube in tubes]
         visible = [token for token in range(18) if token not in masked]
@@ -146,20 +153,22 @@ def reference_losses(objective: Any, batch: ClipBatch, targets: Any) -> Any:
         pixels = reference.decode(
             encoded, part("reconstruction_decoder"), *places, scales[1], 2, 3, 3
         )
-        predicted = reference.decode(
-            encoded, part("distillation_decoder"), *places, scales[2], 1, 3, 3
-        )
         for i, token in enumerate(masked):
             tubelet = reference.tubelet(clip, token, 2, 16).reshape(3, 512)
+            true = []
             for channel in range(3):
                 values = tubelet[channel] * IMAGENET_STD[channel] + IMAGENET_MEAN[channel]
                 mean = sum(values) / 512
                 deviation = math.sqrt(sum((values - mean) ** 2) / 511) + 1e-6
-                error = (values - mean) / deviation - pixels[i].reshape(3, 512)[channel]
-                reconstruction.append(np.mean(error**2))
-            for error in np.abs(features[token] - predicted[i]):
-                distillation.append(0.5 * error**2 / 0.6 if error < 0.6 else error - 0.3)
-    return np.mean(reconstruction), np.mean(distillation)
+                true.append((values - mean) / deviation)
+            of_pixels.append(np.concatenate(true) - pixels[i])
+        if targets is None:
+            continue
+        predicted = reference.decode(
+            encoded, part("distillation_decoder"), *places, scales[2], 1, 3, 3
+        )
+        of_features += list(targets[number].double().numpy()[masked] - predicted)
+    return np.array(of_pixels), np.array(of_features)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -172,6 +181,69 @@ def test_losses_equal_the_slow_reference(training: bool) -> None:
     assert metrics["loss/distillation"].item() == pytest.approx(distillation, rel=1e-5)
     assert loss.item() == pytest.approx(0.8 * reconstruction + 0.3 * distillation, rel=1e-5)
     assert not any(value.requires_grad for value in metrics.values())
+
+
+ALONE: dict[str, Any] = {"teacher": None, "distillation_weight": 0.0}
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_without_a_teacher_loss_and_gradient_are_those_of_the_pixels(training: bool) -> None:
+    """The gradient of the head's bias is the mean of twice what the predictions have too much, by the pixels."""
+    objective, batch = tiny(**ALONE).train(training), clip_batch([3, 12345, 0])
+    assert objective.targets(batch) is None
+    errors, _ = reference_errors(objective, batch)
+    loss, metrics = loss_of(objective, batch)
+    assert sorted(metrics) == ["loss/reconstruction", "loss/reconstruction_of_mean"]
+    assert metrics["loss/reconstruction"].item() == pytest.approx(np.mean(errors**2), rel=1e-5)
+    assert loss.item() == pytest.approx(0.8 * np.mean(errors**2), rel=1e-5)
+
+    loss.backward()
+    gradient = objective.reconstruction_decoder.head.bias.grad.double().numpy()
+    expected = [0.8 * -2 * sum(column) / len(column) / 1536 for column in errors.T]
+    np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-9)
+
+
+def test_without_a_teacher_all_else_is_as_with_one() -> None:
+    """The encoder and its decoder begin with the same weights, and have the same draws."""
+    alone, both, batch = tiny(**ALONE), tiny(), clip_batch([1, 2])
+    weights = both.state_dict()
+    for name, tensor in alone.state_dict().items():
+        assert torch.equal(tensor, weights[name]), name
+    left = {name.partition(".")[0] for name in weights.keys() - alone.state_dict().keys()}
+    assert left == {"distillation_decoder"}
+    part = loss_of(both, batch).metrics["loss/reconstruction"]
+    assert loss_of(alone, batch).metrics["loss/reconstruction"] == part
+
+
+def test_without_a_teacher_none_is_counted_loaded_or_run() -> None:
+    """Of the published numbers as well; its parameters are those of the paper's without the second decoder's."""
+    objective = choice.build_on_meta(SurgVistaConfig(**ALONE))
+    assert objective.num_parameters() == {
+        "encoder": 87_431_424,
+        "reconstruction_decoder": 8_586_240,
+        "total": 96_017_664,
+        "trainable": 98_450_176 - 4_840_960 + 1568 * 384,
+    }
+    flops = published().flops()
+    del flops["teacher"], flops["distillation_decoder"]
+    assert objective.flops() == flops
+    assert objective.frozen_bytes() == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"distillation_weight": 0}, "nowhere else, got a teacher with 0"),
+        ({"teacher": None}, "expected null where distillation_weight is 0, and nowhere else, got no teacher with 0.05"),
+    ],
+)  # fmt: skip
+def test_a_teacher_without_a_loss_and_a_loss_without_a_teacher_are_refused(
+    changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        build_config(SurgVistaConfig, changes, where="test")
+    assert message in str(raised.value)
+    build_config(SurgVistaConfig, ALONE, where="test")
 
 
 def test_targets_are_the_teachers_features_of_the_first_frame_of_each_tubelet() -> None:

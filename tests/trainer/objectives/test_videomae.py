@@ -1,18 +1,28 @@
 """VideoMAE against `transformers`' own, and the published numbers."""
 
+import math
 import re
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
 
+from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
 from surgstream.trainer.models.config import DecoderConfig, EncoderConfig
 from surgstream.trainer.models.layouts import Layout
 from surgstream.trainer.models.published import TRANSFORMERS_VIDEOMAE, VIDEOMAE
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.config import VideoMaeConfig
+from surgstream.trainer.objectives.masks.block_draws import typical_counts
+from surgstream.trainer.objectives.masks.masking import (
+    BlockMask,
+    block_mask,
+    draw_drop_path_scales,
+)
+from tests.trainer import reference as reference_values
 from tests.trainer.objectives.test_surgvista import clip_batch, loss_of
 
 TINY = VideoMaeConfig(
@@ -68,7 +78,7 @@ def test_loss_and_gradients_are_those_of_transformers() -> None:
     theirs = reference(objective.config)
     weights = TRANSFORMERS_VIDEOMAE.export(objective.state_dict(), objective.config.encoder)
     theirs.load_state_dict({in_memory(name): tensor for name, tensor in weights.items()})
-    _, masked, _ = objective.draw(batch)
+    ((_, masked, _),) = objective.draw(batch)
     hidden = torch.zeros(2, objective.num_tokens, dtype=torch.bool).scatter(1, masked, True)
     expected = theirs(batch.clips.transpose(1, 2), bool_masked_pos=hidden).loss
     expected.backward()
@@ -98,3 +108,83 @@ def test_published_configuration_has_the_published_parameters() -> None:
     assert objective.num_visible == 160 and objective.num_tokens == 1568
     theirs = sum(p.numel() for p in reference(VideoMaeConfig()).parameters())
     assert objective.num_parameters()["trainable"] == theirs == 94_210_944
+
+
+BLOCKS = replace(
+    TINY,
+    encoder=replace(TINY.encoder, positions="rope", drop_path=0.5),
+    decoder=replace(TINY.decoder, positions="rope", drop_path=0.4),
+    masks=(BlockMask(num_blocks=3, scale=0.2), BlockMask(num_blocks=1, scale=0.5)),
+)
+"""The first stage of SALT: V-JEPA's masks and positions, with drop paths to be lost."""
+
+
+def true_pixels(clip: np.ndarray, token: int) -> np.ndarray:
+    """[F1] of a token (384,): each channel less its mean, over its deviation."""
+    true = []
+    for channel, values in enumerate(reference_values.tubelet(clip, token, 2, 8).reshape(3, -1)):
+        plain = values * IMAGENET_STD[channel] + IMAGENET_MEAN[channel]
+        mean = sum(plain) / len(plain)
+        deviation = math.sqrt(sum((plain - mean) ** 2) / (len(plain) - 1)) + 1e-6
+        true.append((plain - mean) / deviation)
+    return np.concatenate(true)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_with_blocks_loss_and_gradient_are_means_over_the_kinds_of_masks(training: bool) -> None:
+    """[F2] token by token; the gradient of the head's bias is twice what predictions have too much."""
+    objective = tiny(encoder=BLOCKS.encoder, decoder=BLOCKS.decoder, masks=BLOCKS.masks)
+    objective.train(training)
+    batch = clip_batch([3, 8])
+    by_kind, gradient = [], np.zeros(384)
+    for kind, blocks in enumerate(BLOCKS.masks):
+        shown, hidden = block_mask(objective.grid, blocks, 0, kind, batch.draws)
+        visible, masked = torch.from_numpy(shown), torch.from_numpy(hidden)
+        scales = [None, None]
+        if training:
+            scales = [
+                torch.from_numpy(draw_drop_path_scales(rate, 2, 0, network, batch.draws))
+                for network, rate in enumerate((0.5, 0.4))
+            ]
+        with torch.no_grad():
+            encoded = objective.encoder(batch.clips, visible, scales[0])
+            predicted = objective.decoder(encoded, visible, masked, scales[1]).double().numpy()
+        errors = [
+            true_pixels(clip, token) - prediction
+            for clip, tokens, predictions in zip(
+                batch.clips.double().numpy(), hidden.tolist(), predicted, strict=True
+            )
+            for token, prediction in zip(tokens, predictions, strict=True)
+        ]
+        by_kind.append(sum(np.mean(error**2) for error in errors) / len(errors))
+        gradient += sum(-2 * error for error in errors) / (2 * 384 * len(errors))
+
+    loss, metrics = loss_of(objective, batch)
+    assert loss.item() == pytest.approx(sum(by_kind) / 2, rel=1e-5)
+    assert metrics["loss/reconstruction"] == loss
+    loss.backward()
+    found = objective.decoder.head.bias.grad.double().numpy()
+    np.testing.assert_allclose(found, gradient, rtol=1e-3, atol=1e-7)
+
+
+def test_blocks_are_counted_and_the_hardest_are_tried() -> None:
+    objective = tiny(encoder=BLOCKS.encoder, decoder=BLOCKS.decoder, masks=BLOCKS.masks).eval()
+    batch = clip_batch([3, 8])
+    assert objective.counts == tuple(typical_counts(objective.grid, BLOCKS.masks))
+
+    def shown(g: int) -> int:
+        draws = np.array([3 + g, 8 + g])
+        masks = [
+            block_mask(objective.grid, kind, 0, i, draws) for i, kind in enumerate(BLOCKS.masks)
+        ]
+        return sum(visible.size for visible, _ in masks)
+
+    hardest = objective.worst_case(batch)
+    assert sum(draws.visible.numel() for draws in objective.draw(hardest)) == max(
+        shown(g) for g in range(0, 128, 2)
+    )
+    encoder, decoder = objective.flops().values()
+    assert encoder == sum(objective.encoder.flops(count.visible) for count in objective.counts)
+    assert decoder == sum(objective.decoder.flops(*count) for count in objective.counts)
+    rows = objective.pictures(batch)
+    assert all(row.shape == (2, 3, 4, 48, 48) for row in rows.values())

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from surgstream.trainer.models.config import EncoderConfig, Grid, PredictorConfi
 from surgstream.trainer.models.predictor import Predictor
 from surgstream.trainer.models.vit import num_parameters
 from surgstream.trainer.objectives import choice
-from surgstream.trainer.objectives.config import VJepaConfig
+from surgstream.trainer.objectives.config import ObjectiveConfig, VJepaConfig
 from surgstream.trainer.objectives.masks.distances import distances_to_masked
 from surgstream.trainer.objectives.masks.masking import BlockMask
 from surgstream.trainer.objectives.vjepa import VJepa
@@ -288,6 +288,15 @@ def test_numbers_that_do_not_fit_are_refused(tree: dict[str, Any], message: str)
     with pytest.raises(ConfigError) as raised:
         build_config(VJepaConfig, given_tree | tree, where="test")
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["surgvista", "videomae", "unisurg", "surgmotion", "salt"])
+def test_other_objectives_refuse_what_they_would_not_train(name: str) -> None:
+    config = next(each for each in get_args(ObjectiveConfig) if each().name == name)
+    encoder = replace(config().encoder, levels=(6, config().encoder.shape.depth), images=True)
+    found = " ".join(config(encoder=encoder).problems())
+    assert "encoder.levels: expected none, which vjepa alone trains" in found
+    assert "encoder.images: expected false, as vjepa alone" in found
 
 
 def test_weights_of_both_kinds_keep_the_mean() -> None:

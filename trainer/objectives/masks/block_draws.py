@@ -1,11 +1,13 @@
 """The masks of blocks of a micro-batch, on the device of its clips."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.models.config import Grid
 from surgstream.trainer.objectives.masks.mask import Mask, TokenCount
 from surgstream.trainer.objectives.masks.masking import BlockMask, block_mask
@@ -13,6 +15,7 @@ from surgstream.trainer.objectives.masks.tube_draws import to_device
 
 _COUNTED_CLIPS = 480
 _COUNTED_TOGETHER = 24
+_TRIED_DRAWS = 64
 
 
 def draw_blocks(
@@ -51,3 +54,16 @@ def typical_counts(grid: Grid, kinds: Sequence[BlockMask]) -> list[TokenCount]:
         masked = np.mean([hidden.shape[1] for _, hidden in drawn])
         counts.append(TokenCount(round(float(visible)), round(float(masked))))
     return counts
+
+
+def most_visible(batch: ClipBatch, num_visible: Callable[[ClipBatch], int]) -> ClipBatch:
+    """The same clips under the draws, among some steps', that show most tokens: the worst case for memory.
+
+    Args:
+        batch: The clips.
+        num_visible: The tokens that a micro-batch's draws show.
+    """
+    size = len(batch.draws)
+    firsts = range(0, _TRIED_DRAWS * size, size)
+    tried = [replace(batch, draws=batch.draws + first, step_draw=first) for first in firsts]
+    return max(tried, key=num_visible)

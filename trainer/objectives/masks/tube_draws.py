@@ -14,11 +14,11 @@ from surgstream.trainer.objectives.masks.masking import draw_drop_path_scales, t
 
 
 class TubeDraws(NamedTuple):
-    """A micro-batch's masks and drop paths.
+    """A micro-batch's masks of one kind, and drop paths.
 
     Attributes:
         visible: (B, V) int64, the tokens that the encoder sees.
-        masked: (B, M) int64, the others.
+        masked: (B, M) int64, the others, or, of blocks, those to predict.
         drop_path_scales: A tensor (B, depth, 2) float32 for each network (see `Block.forward`); None for one that drops
             nothing.
     """
@@ -55,6 +55,14 @@ def draw_tubes(config: TubeMasking, seed: int, batch: ClipBatch, *, training: bo
     """
     device = batch.clips.device
     visible, masked = tube_mask(config.encoder.grid, config.mask_ratio, seed, batch.draws)
+    drop_path_scales = draw_drop_paths(config, seed, batch, training=training)
+    return TubeDraws(to_device(visible, device), to_device(masked, device), drop_path_scales)
+
+
+def draw_drop_paths(
+    config: TubeMasking, seed: int, batch: ClipBatch, *, training: bool
+) -> list[Tensor | None]:
+    """Draw the drop paths of each network alone; see `draw_tubes`."""
     networks: tuple[EncoderConfig | DecoderConfig, ...] = (config.encoder, *config.decoders)
 
     drop_path_scales: list[Tensor | None] = []
@@ -66,8 +74,8 @@ def draw_tubes(config: TubeMasking, seed: int, batch: ClipBatch, *, training: bo
         drawn = draw_drop_path_scales(
             network.drop_path, network.shape.depth, seed, number, batch.draws
         )
-        drop_path_scales.append(to_device(drawn, device))
-    return TubeDraws(to_device(visible, device), to_device(masked, device), drop_path_scales)
+        drop_path_scales.append(to_device(drawn, batch.clips.device))
+    return drop_path_scales
 
 
 def to_device(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:

@@ -1,0 +1,1 @@
+"""A frozen video encoder as a teacher."""
