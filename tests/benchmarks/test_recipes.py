@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from surgstream.benchmarks.experiments.recipes import running
 from surgstream.benchmarks.experiments.recipes.budget import (
-    SAME_ENCODER,
     TEACHER_SHARE,
     Schedule,
     Teacher,
+    same_encoder,
     schedule,
     teacher_of,
     tiny_recipes,
@@ -50,7 +50,7 @@ SETTING = Setting(
 
 
 def recipe(name: str, *words: str) -> TrainConfig:
-    return load_recipe(RECIPES[name], [*SAME_ENCODER, *words])
+    return load_recipe(RECIPES[name], [*same_encoder(RECIPES[name]), *words])
 
 
 def test_recipes_are_found_by_their_names() -> None:

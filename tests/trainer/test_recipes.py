@@ -16,7 +16,7 @@ from surgstream.trainer.lineage.known import known_families
 from surgstream.trainer.mixing import look_back
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.config import SurgVistaConfig, VJepaConfig
-from surgstream.trainer.objectives.salt_config import SaltConfig
+from surgstream.trainer.objectives.jepa_config import SaltConfig
 from surgstream.trainer.resume import recipe_changes
 
 RECIPES = Path(__file__).parent.parent.parent / "configs" / "pretrain"

@@ -14,13 +14,13 @@ from surgstream.trainer.models.config import (
 from surgstream.trainer.objectives.jepa_config import (
     AveragedJepaConfig,
     JepaConfig,
+    SaltConfig,
     SurgMotionConfig,
     UniSurgConfig,
     VJepaConfig,
     one_level_problems,
 )
 from surgstream.trainer.objectives.masks.masking import BlockMask, mask_problems
-from surgstream.trainer.objectives.salt_config import SaltConfig
 
 __all__ = [
     "AveragedJepaConfig",

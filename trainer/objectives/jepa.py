@@ -8,7 +8,7 @@ of the encoder's weights.
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from einops import rearrange
@@ -17,36 +17,16 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from surgstream.trainer.batch import ClipBatch
-from surgstream.trainer.models.config import EncoderConfig, PredictorConfig
 from surgstream.trainer.models.embed import take_tokens
 from surgstream.trainer.models.initial import initialise_rescaled
 from surgstream.trainer.models.predictor import Predictor
 from surgstream.trainer.models.vit import Encoder
 from surgstream.trainer.objectives.base import NetworkUse, Objective, Pass
 from surgstream.trainer.objectives.colours import FeatureColours, only, spread_over
+from surgstream.trainer.objectives.jepa_config import AveragedJepaConfig, JepaConfig
 from surgstream.trainer.objectives.masks.block_draws import most_visible
 from surgstream.trainer.objectives.masks.mask import Mask, TokenCount
 from surgstream.trainer.objectives.pixels import Pixels
-
-
-class JepaConfig(Protocol):
-    """The fields that joint-embedding predictive objectives share."""
-
-    @property
-    def encoder(self) -> EncoderConfig:
-        """The video encoder, with rotary positions."""
-
-    @property
-    def predictor(self) -> PredictorConfig:
-        """Predicts the target network's features."""
-
-
-class AveragedJepaConfig(JepaConfig, Protocol):
-    """The same, of objectives whose target network is an average."""
-
-    @property
-    def ema_decay(self) -> float:
-        """Share of the average that is kept at an update of the weights."""
 
 
 class Seen(NamedTuple):

@@ -22,9 +22,9 @@ from surgstream.trainer.models.embed import take_tokens
 from surgstream.trainer.models.videos.teacher import VideoTeacher
 from surgstream.trainer.objectives.base import NetworkUse, ObjectiveOutput
 from surgstream.trainer.objectives.jepa import Jepa, distance_of_mean
+from surgstream.trainer.objectives.jepa_config import SaltConfig
 from surgstream.trainer.objectives.masks.block_draws import draw_blocks, typical_counts
 from surgstream.trainer.objectives.masks.mask import Mask
-from surgstream.trainer.objectives.salt_config import SaltConfig
 
 
 class Salt(Jepa):

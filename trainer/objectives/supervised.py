@@ -24,7 +24,7 @@ from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.vit import NORM_EPS, Encoder
 from surgstream.trainer.objectives.base import NetworkUse, Objective, ObjectiveOutput, Pass
 from surgstream.trainer.objectives.config import LabelKind, SupervisedConfig
-from surgstream.trainer.objectives.masks.label_mixing import MixDraw, draw_mixing, mix, soft_targets
+from surgstream.trainer.objectives.label_mixing import MixDraw, draw_mixing, mix, soft_targets
 from surgstream.trainer.objectives.masks.masking import draw_drop_path_scales, draw_dropout_scales
 from surgstream.trainer.objectives.masks.tube_draws import to_device
 from surgstream.trainer.objectives.pixels import Pixels

@@ -19,7 +19,6 @@ ENCODER = {
 }
 """The numbers of every encoder, whatever its recipe has."""
 
-SAME_ENCODER = tuple(f"objective.encoder.{name}={number}" for name, number in ENCODER.items())
 
 TEACHER_SHARE = 1 / 3
 """Of the operations, those that train the teacher of a recipe that has one: SALT's 80,000 of 240,000 steps."""
@@ -75,6 +74,16 @@ def teacher_of(config: TrainConfig) -> Teacher | None:
         if found:
             return Teacher(recipe=found[1], key=key)
     return None
+
+
+def same_encoder(path: Path) -> tuple[str, ...]:
+    """What gives a recipe the encoder that all have, and its video teacher, if it has one, as well."""
+    teacher = getattr(load_recipe(path).objective, "teacher", None)
+    places = ["objective.encoder"]
+    if hasattr(teacher, "encoder"):
+        places.append("objective.teacher.encoder")
+    # Together, since a student and its teacher have to fit
+    return tuple(f"{place}.{name}={number}" for place in places for name, number in ENCODER.items())
 
 
 def schedule(config: TrainConfig, budget: float) -> Schedule:

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import yaml
 
 from surgstream.benchmarks.experiments.recipes.budget import (
-    SAME_ENCODER,
     TEACHER_SHARE,
     Schedule,
+    same_encoder,
     schedule,
     teacher_of,
 )
@@ -209,7 +209,7 @@ def pretrain(
         CommandError: A run failed, or was asked to stop.
     """
     path = presets("pretrain")[name]
-    words = [*SAME_ENCODER, *ALONE, *SAVING, f"data.corpus={places.shards}", f"seed={seed}"]
+    words = [*same_encoder(path), *ALONE, *SAVING, f"data.corpus={places.shards}", f"seed={seed}"]
 
     before: tuple[Run, ...] = ()
     teacher = teacher_of(load_recipe(path))

@@ -207,7 +207,7 @@ def predictor(name: str) -> Predictor:
     width, num_heads, num_mask_tokens, _ = PREDICTORS[name]
     config = PredictorConfig(num_heads=num_heads, num_mask_tokens=num_mask_tokens)
     with torch.device("meta"):
-        return Predictor(config, JEPA.grid, width)
+        return Predictor(config, replace(JEPA, embed_dim=width, num_heads=16))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 
 from surgstream.shards.order.sequence import DatasetSize, Order, OrderConfig, RankShare
 from surgstream.trainer.objectives.config import MixConfig
-from surgstream.trainer.objectives.masks.label_mixing import (
+from surgstream.trainer.objectives.label_mixing import (
     MixDraw,
     beta,
     draw_mixing,

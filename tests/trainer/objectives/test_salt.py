@@ -21,10 +21,10 @@ from surgstream.trainer.models.videos.config import VideoTeacherConfig
 from surgstream.trainer.models.videos.teacher import VideoTeacher
 from surgstream.trainer.models.vit import Encoder
 from surgstream.trainer.objectives import choice
+from surgstream.trainer.objectives.jepa_config import SaltConfig
 from surgstream.trainer.objectives.masks.mask import TokenCount
 from surgstream.trainer.objectives.masks.masking import BlockMask, block_mask
 from surgstream.trainer.objectives.salt import Salt
-from surgstream.trainer.objectives.salt_config import SaltConfig
 from tests.trainer import reference
 from tests.trainer.objectives.test_surgvista import clip_batch, loss_of
 

@@ -18,7 +18,7 @@ from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.config import LabelKind, MixConfig, SupervisedConfig
-from surgstream.trainer.objectives.masks.label_mixing import draw_mixing
+from surgstream.trainer.objectives.label_mixing import draw_mixing
 from surgstream.trainer.objectives.masks.masking import draw_drop_path_scales, draw_dropout_scales
 from tests.trainer.objectives.test_surgvista import clip_batch, loss_of
 
