@@ -43,7 +43,8 @@ def warm_start(settings: WarmStartConfig, objective: Objective, encoder: Encoder
         CheckpointError: Our own checkpoint is damaged.
     """
     parameters = {name: p for name, p in objective.named_parameters() if _wanted(name, settings)}
-    weights, averages = _read(settings, encoder, averaged=bool(objective.averages()))
+    found = _read(settings, encoder, averaged=bool(objective.averages()))
+    weights, averages = (_with_places(each, encoder) for each in found)
     given = {
         name: tensor
         for name, tensor in weights.items()
@@ -60,6 +61,26 @@ def warm_start(settings: WarmStartConfig, objective: Objective, encoder: Encoder
         _copy(averages, objective.averages(), settings)
     else:
         objective.reset_average()
+
+
+def _with_places(weights: Named, encoder: EncoderConfig) -> Named:
+    """Leave out what `vjepa` may give an encoder and this one has no place for; of videos it does the same without.
+
+    What says that tokens are of videos is added to the bias of what makes them.
+    """
+    kept = {
+        name: tensor
+        for name, tensor in weights.items()
+        if encoder.levels or not name.startswith("encoder.level_norms.")
+    }
+    of_videos = kept.get("encoder.embedding.modality.of_videos")
+    if encoder.images or of_videos is None:
+        return kept
+
+    bias = "encoder.embedding.projection.bias"
+    of_images = ("encoder.embedding.modality.", "encoder.embedding.image_projection.")
+    kept[bias] = kept[bias] + of_videos
+    return {name: tensor for name, tensor in kept.items() if not name.startswith(of_images)}
 
 
 def carried_moments(settings: WarmStartConfig | None, optim: OptimConfig) -> Path | None:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -16,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build as build_config
 from surgstream.trainer.batch import ClipBatch
+from surgstream.trainer.lineage.config import WarmStartConfig
 from surgstream.trainer.models.config import EncoderConfig, Grid, PredictorConfig
 from surgstream.trainer.models.predictor import Predictor
 from surgstream.trainer.models.vit import num_parameters
@@ -25,6 +28,7 @@ from surgstream.trainer.objectives.masks.distances import distances_to_masked
 from surgstream.trainer.objectives.masks.masking import BlockMask
 from surgstream.trainer.objectives.vjepa import VJepa
 from surgstream.trainer.objectives.vjepa_config import ContextConfig, ImagesConfig
+from surgstream.trainer.warm_start import warm_start
 from tests.trainer.objectives.slow_vjepa21 import slow_distance, slow_levels, slow_loss
 from tests.trainer.objectives.test_surgvista import clip_batch, loss_of
 
@@ -288,6 +292,28 @@ def test_numbers_that_do_not_fit_are_refused(tree: dict[str, Any], message: str)
     with pytest.raises(ConfigError) as raised:
         build_config(VJepaConfig, given_tree | tree, where="test")
     assert message in str(raised.value)
+
+
+def test_an_encoder_without_images_and_levels_begins_with_what_it_has_a_place_for(
+    tmp_path: Path,
+) -> None:
+    """As fine-tuning does: of videos both say the same."""
+    trained = objective_of()
+    save_file(
+        {
+            name: weight.detach()
+            for name, weight in trained.encoder.state_dict(prefix="encoder.").items()
+        },
+        tmp_path / "encoder.safetensors",
+    )
+    plain = replace(ENCODER, images=False, levels=())
+    objective = choice.build(replace(CONFIG, encoder=plain, images=None, context=None), seed=1)
+    settings = WarmStartConfig(weights=str(tmp_path / "encoder.safetensors"), parts="encoder")
+    warm_start(settings, objective, plain)
+    clips = batch_of([False] * 2).clips
+    torch.testing.assert_close(
+        objective.encoder(clips), trained.encoder(clips), rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", ["surgvista", "videomae", "unisurg", "surgmotion", "salt"])
