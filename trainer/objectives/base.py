@@ -74,7 +74,7 @@ class Objective(nn.Module, ABC):
     """
 
     against_collapse: ClassVar[str] = "Lower optim.base_lr, or lengthen optim.warmup_epochs"
-    masks_change_size: ClassVar[bool] = False
+    masks_change_size: bool = False
     leaves_out: ClassVar[tuple[str, ...]] = ()
 
     encoder: Encoder

@@ -51,6 +51,7 @@ class VideoMae(Objective):
         self.seed = seed
         self.grid = config.encoder.grid
         self.num_tokens = self.grid.num_tokens
+        self.masks_change_size = bool(config.masks)
         self.counts = tuple(self._counts())
         self.num_visible, self.num_masked = (
             round(fmean(kinds)) for kinds in zip(*self.counts, strict=True)

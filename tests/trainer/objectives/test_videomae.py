@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
 from surgstream.trainer.models.config import DecoderConfig, EncoderConfig
@@ -188,3 +189,19 @@ def test_blocks_are_counted_and_the_hardest_are_tried() -> None:
     assert decoder == sum(objective.decoder.flops(*count) for count in objective.counts)
     rows = objective.pictures(batch)
     assert all(row.shape == (2, 3, 4, 48, 48) for row in rows.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["compile_parts", "compile_blocks"])
+def test_blocks_of_all_sizes_pass_through_the_same_graphs(
+    way: str, traces: CompileCounterWithBackend
+) -> None:
+    objective = tiny(encoder=BLOCKS.encoder, decoder=BLOCKS.decoder, masks=BLOCKS.masks)
+    batches = [clip_batch([g, g + 1, g + 2]) for g in range(0, 36, 3)]
+    plain = [loss_of(objective, batch).loss.item() for batch in batches]
+    getattr(objective, way)(backend=traces, fullgraph=True)
+    compiled = [loss_of(objective, batch).loss.item() for batch in batches]
+    assert compiled == pytest.approx(plain, rel=1e-5)
+
+    sizes = {draws.visible.shape for batch in batches for draws in objective.draw(batch)}
+    assert traces.frame_count <= 4 < len(sizes)
