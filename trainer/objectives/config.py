@@ -178,6 +178,7 @@ class SupervisedConfig:
 
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""
+        yield from one_level_problems(self.encoder)
         if self.kind == "number" and self.num_outputs not in (None, 1):
             yield f"num_outputs: expected 1 of numbers, got {self.num_outputs}"
 

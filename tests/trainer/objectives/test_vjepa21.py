@@ -316,7 +316,7 @@ def test_an_encoder_without_images_and_levels_begins_with_what_it_has_a_place_fo
     )
 
 
-@pytest.mark.parametrize("name", ["surgvista", "videomae", "unisurg", "surgmotion", "salt"])
+@pytest.mark.parametrize("name", ["surgvista", "videomae", "unisurg", "surgmotion", "salt", "supervised"])
 def test_other_objectives_refuse_what_they_would_not_train(name: str) -> None:
     config = next(each for each in get_args(ObjectiveConfig) if each().name == name)
     encoder = replace(config().encoder, levels=(6, config().encoder.shape.depth), images=True)
