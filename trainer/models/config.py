@@ -148,6 +148,11 @@ class EncoderConfig:
                 f"levels: expected blocks in ascending order, the last one ({depth}) among them, got "
                 f"{list(self.levels)}"
             )
+        if self.images and self.num_frames < 2:
+            yield (
+                "num_frames: expected two or more with images, which are told by having one, got "
+                f"{self.num_frames}"
+            )
         for whole, part in (("image_size", "patch_size"), ("num_frames", "tubelet_size")):
             total = getattr(self, whole)
             step = getattr(self, part)

@@ -196,10 +196,14 @@ ObjectiveConfig = (
 
 
 def predictor_of(config: ObjectiveConfig) -> PredictorConfig | None:
-    """The predictor, where there is one, of an encoder's own features or of others that are as wide."""
+    """The predictor, where it is one of V-JEPA 2: of an encoder's own features, or of others that are as wide."""
     if isinstance(config, SaltConfig):
         widths = (config.teacher.encoder.shape.embed_dim, config.encoder.shape.embed_dim)
         return config.predictor if widths[0] == widths[1] else None
-    if isinstance(config, VJepaConfig | UniSurgConfig | SurgMotionConfig):
+    if isinstance(config, VJepaConfig):
+        encoder = config.encoder
+        has_more = encoder.levels or encoder.images or config.context
+        return None if has_more else config.predictor
+    if isinstance(config, UniSurgConfig | SurgMotionConfig):
         return config.predictor
     return None

@@ -16,9 +16,11 @@ from surgstream.trainer.errors import ModelError
 from surgstream.trainer.export import load_encoder
 from surgstream.trainer.export.folder.forms import FORMS, form_for
 from surgstream.trainer.models.config import EncoderConfig
+from surgstream.trainer.objectives.vjepa_config import ContextConfig, ImagesConfig
 from tests.trainer.export.saved import CONFIGS, FITTING, Saved, clips_for, features
 from tests.trainer.objectives.test_salt import TINY as SALT_TINY
 from tests.trainer.objectives.test_videomae import TINY as VIDEOMAE_TINY
+from tests.trainer.objectives.test_vjepa import TINY as VJEPA_TINY
 
 PAIRS = [(name, layout) for name, layouts in FITTING.items() for layout in layouts]
 
@@ -222,6 +224,19 @@ def test_readers_that_want_a_predictor_are_not_given_an_encoder_alone(layout: An
 def test_readers_are_not_given_a_predictor_of_features_of_another_width(layout: Any) -> None:
     with pytest.raises(ModelError, match=r"expected surgstream, which have a place for"):
         form_for(layout, SALT_TINY)
+
+
+@pytest.mark.parametrize("layout", ["transformers", "vjepa2"])
+@pytest.mark.parametrize("of_2_1", ["levels", "images", "context"])
+def test_readers_of_v_jepa_2_are_not_given_what_only_2_1_has(layout: Any, of_2_1: str) -> None:
+    encoder = VJEPA_TINY.encoder
+    changes: dict[str, dict[str, Any]] = {
+        "levels": {"encoder": replace(encoder, levels=(1, encoder.shape.depth))},
+        "images": {"encoder": replace(encoder, images=True), "images": ImagesConfig(share=0.5)},
+        "context": {"context": ContextConfig()},
+    }
+    with pytest.raises(ModelError, match=r"expected surgstream, which have a place for"):
+        form_for(layout, replace(VJEPA_TINY, **changes[of_2_1]))
 
 
 def test_what_fits_is_what_the_tests_say() -> None:

@@ -273,6 +273,7 @@ def test_pictures_and_checks_of_collapse_are_of_videos_if_there_are_any() -> Non
         ({"images": None}, "expected true where objective.images is given, and false elsewhere, got true"),
         ({"images": {"share": 0.5, "masks": []}}, "images: masks: expected at least one kind"),
         ({"context": {"from_clips": 5}}, "context: full_at_clips: expected from_clips (5) or more, got 0"),
+        ({"encoder": {"num_frames": 1, "tubelet_size": 1}}, "num_frames: expected two or more with images"),
         ({"encoder": {"positions": "sincos"}}, "encoder.positions: expected rope or rope_scaled"),
     ],
 )  # fmt: skip
@@ -316,7 +317,9 @@ def test_an_encoder_without_images_and_levels_begins_with_what_it_has_a_place_fo
     )
 
 
-@pytest.mark.parametrize("name", ["surgvista", "videomae", "unisurg", "surgmotion", "salt", "supervised"])
+@pytest.mark.parametrize(
+    "name", ["surgvista", "videomae", "unisurg", "surgmotion", "salt", "supervised"]
+)
 def test_other_objectives_refuse_what_they_would_not_train(name: str) -> None:
     config = next(each for each in get_args(ObjectiveConfig) if each().name == name)
     encoder = replace(config().encoder, levels=(6, config().encoder.shape.depth), images=True)
