@@ -1,6 +1,7 @@
 """Which recipes are compared, and the length of the run that an equal number of operations buys each."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +90,8 @@ def same_encoder(path: Path) -> tuple[str, ...]:
 def schedule(config: TrainConfig, budget: float) -> Schedule:
     """The whole steps that come nearest to a number of operations.
 
-    The recipe's epochs stay and their length changes, so that warm-up and decay are the same shares of the run.
+    The recipe's epochs stay and their length changes, so that warm-up and decay are the same shares of the run, as is
+    the growth of a weight.
 
     Args:
         config: A recipe, with the encoder that it is trained with.
@@ -113,9 +115,17 @@ def schedule(config: TrainConfig, budget: float) -> Schedule:
 
     # Rounded down: as many steps, the last of which the decay may end a few clips before
     clips_per_epoch = int(steps * batch / config.epochs)
+    words = [f"clips_per_epoch={clips_per_epoch}", "max_steps=null"]
+    if config.clips_per_epoch:
+        words += _counted_in_clips(config, clips_per_epoch / config.clips_per_epoch)
     return Schedule(
-        flops_per_clip=flops_per_clip,
-        steps=steps,
-        clips=steps * batch,
-        words=(f"clips_per_epoch={clips_per_epoch}", "max_steps=null"),
+        flops_per_clip=flops_per_clip, steps=steps, clips=steps * batch, words=tuple(words)
     )
+
+
+def _counted_in_clips(config: TrainConfig, times: float) -> Iterator[str]:
+    """What a recipe counts in clips, not in epochs, for a run that is so many times as long."""
+    context = getattr(config.objective, "context", None)
+    if context:
+        for name in ("from_clips", "full_at_clips"):
+            yield f"objective.context.{name}={round(times * getattr(context, name))}"
