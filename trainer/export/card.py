@@ -57,7 +57,7 @@ def card(record: ExportRecord, source: TrainedEncoder, form: Form, told: Told) -
         _check(record),
         _corpus(source),
         _licence(told.licence),
-        f"## Citation\n\n```bibtex\n{bibtex(record.objective)}\n```",
+        f"## Citation\n\n```bibtex\n{bibtex(source.recipe.objective)}\n```",
     ]
     return "\n\n".join(sections) + "\n"
 

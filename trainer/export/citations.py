@@ -3,6 +3,8 @@
 import importlib.metadata
 from contextlib import suppress
 
+from surgstream.trainer.objectives.config import ObjectiveConfig, VJepaConfig
+
 _PAPERS = {
     "videomae": (
         "VideoMAE",
@@ -20,6 +22,11 @@ _PAPERS = {
         "V-JEPA 2: Self-Supervised Video Models Enable Understanding, Prediction and Planning",
         "2506.09985",
     ),
+    "vjepa2_1": (
+        "V-JEPA 2.1",
+        "V-JEPA 2.1: Unlocking Dense Features in Video Self-Supervised Learning",
+        "2603.14482",
+    ),
     "salt": (
         "SALT",
         "Rethinking JEPA: Compute-Efficient Video SSL with Frozen Teachers",
@@ -36,10 +43,11 @@ _PAPERS = {
         "2602.05638",
     ),
 }
-"""The work that each objective is of: its name, its title, and its number at arXiv."""
+"""The work that each objective is of, and what `vjepa` adds by switches: its name, its title, its number at arXiv."""
 
 _BUILT_ON = {
     "surgvista": ("videomae",),
+    "vjepa2_1": ("vjepa",),
     "unisurg": ("vjepa",),
     "surgmotion": ("vjepa",),
     "salt": ("vjepa",),
@@ -47,13 +55,11 @@ _BUILT_ON = {
 """The objectives whose works an objective builds on."""
 
 
-def bibtex(objective: str) -> str:
-    """The entries for the software, and for the papers of an objective.
-
-    Args:
-        objective: Its name, such as `surgvista`.
-    """
-    works = [work for work in (objective, *_BUILT_ON.get(objective, ())) if work in _PAPERS]
+def bibtex(objective: ObjectiveConfig) -> str:
+    """The entries for the software, and for the papers of an objective."""
+    is_2_1 = isinstance(objective, VJepaConfig) and objective.is_2_1
+    own = "vjepa2_1" if is_2_1 else objective.name
+    works = [work for work in (own, *_BUILT_ON.get(own, ())) if work in _PAPERS]
     return "\n\n".join([_software(), *map(_paper, works)])
 
 
@@ -69,12 +75,12 @@ def _software() -> str:
     return ",\n".join(lines) + "\n}"
 
 
-def _paper(objective: str) -> str:
-    name, title, number = _PAPERS[objective]
+def _paper(work: str) -> str:
+    name, title, number = _PAPERS[work]
     # arXiv's numbers begin with the year and the month
     year = f"20{number[:2]}"
     return f"""\
-@misc{{{objective}{year},
+@misc{{{work}{year},
   author = {{{{{name}}} and others}},
   title = {{{{{title}}}}},
   year = {{{year}}},

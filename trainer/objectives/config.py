@@ -201,9 +201,7 @@ def predictor_of(config: ObjectiveConfig) -> PredictorConfig | None:
         widths = (config.teacher.encoder.shape.embed_dim, config.encoder.shape.embed_dim)
         return config.predictor if widths[0] == widths[1] else None
     if isinstance(config, VJepaConfig):
-        encoder = config.encoder
-        has_more = encoder.levels or encoder.images or config.context
-        return None if has_more else config.predictor
+        return None if config.is_2_1 else config.predictor
     if isinstance(config, UniSurgConfig | SurgMotionConfig):
         return config.predictor
     return None

@@ -60,6 +60,13 @@ class VJepaConfig:
     context: ContextConfig | None = None
     images: ImagesConfig | None = None
 
+    @property
+    def is_2_1(self) -> bool:
+        """Whether any of V-JEPA 2.1's switches is on."""
+        encoder = self.encoder
+        has_more = encoder.levels or self.context or self.images
+        return bool(has_more) or encoder.positions == "rope_scaled"
+
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""
         yield from jepa_problems(self.encoder)

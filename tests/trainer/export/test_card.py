@@ -27,6 +27,7 @@ from surgstream.trainer.export.source import TrainedEncoder, read_source
 from surgstream.trainer.resume import recipe_changes
 from tests.helpers.ranks import process_group
 from tests.trainer.export.saved import CONFIGS, Saved, save
+from tests.trainer.objectives.test_vjepa21 import CONFIG as VJEPA21
 
 SUMMARY = CorpusSummary(
     datasets=(
@@ -243,14 +244,14 @@ def test_the_licence_is_what_is_stated(
     assert sentence in text
 
 
-@pytest.mark.parametrize("objective", CONFIGS)
+@pytest.mark.parametrize("objective", [*CONFIGS, "vjepa2_1"])
 def test_citations_are_of_the_objective(objective: str) -> None:
-    text = bibtex(objective)
+    text = bibtex(VJEPA21 if objective == "vjepa2_1" else CONFIGS[objective])
     assert text.count("{") == text.count("}")
     assert text.startswith("@software{surgstream,")
     numbers = {"surgvista": ("2506.02692", "2203.12602"), "videomae": ("2203.12602",),
-               "vjepa": ("2506.09985",), "unisurg": ("2602.05638", "2506.09985"),
-               "surgmotion": ("2602.05638", "2506.09985"),
+               "vjepa": ("2506.09985",), "vjepa2_1": ("2603.14482", "2506.09985"),
+               "unisurg": ("2602.05638", "2506.09985"), "surgmotion": ("2602.05638", "2506.09985"),
                "salt": ("2509.24317", "2506.09985")}  # fmt: skip
     assert [line.split("{")[1][:10] for line in text.splitlines() if "eprint" in line] == [
         *numbers[objective]
