@@ -148,6 +148,25 @@ def test_v_jepas_schedule_is_that_of_v_jepa_2() -> None:
     )
 
 
+def test_v_jepa_2_1s_schedule_is_its_papers_on_any_power_of_two_of_ranks() -> None:
+    """135,000 steps, 12,000 of them from 1e-4 to 5.25e-4, which stays; visible tokens count from 15,000 to 30,000."""
+    config = load(TrainConfig, RECIPES / "vjepa21_vitl.yaml", [])
+    beginning = Progress(step=0, clips_seen=0, state={})
+    for world_size in (1, 8, 64, 128, 256):
+        plan = config.plan(num_clips=10**7, world_size=world_size, start=beginning)
+        assert plan.last_step == 135_000
+
+    lrs = [plan.lr(step * 5376) for step in (0, 6000, 12_000, 134_999)]
+    assert lrs == pytest.approx([1e-4, 3.125e-4, 5.25e-4, 5.25e-4])
+
+    objective = config.objective
+    assert isinstance(objective, VJepaConfig) and objective.context and objective.images
+    ramps = [objective.context.ramp(step * 5376) for step in (15_000, 22_500, 30_000)]
+    assert ramps == [0.0, 0.5, 1.0]
+    assert round(5376 * objective.images.share) == 2304
+    assert 5376 * objective.images.share * objective.images.weights[1] == pytest.approx(0.25 * 5376)
+
+
 def test_surgmotions_schedule_is_that_of_its_released_recipes() -> None:
     """12,000 of 180,000 steps of warm-up from 1e-4 to 5.25e-4, which stays; then 6,000 on half a cosine to 1e-6."""
     first, second = (
