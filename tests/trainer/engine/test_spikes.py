@@ -76,6 +76,19 @@ def test_too_many_in_a_row_end_the_run() -> None:
             judged(guard, 2.0)
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_rank_says_so(
+    rank: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with process_group():
+        guard = SpikeGuard(GUARD)
+        for _ in range(6):
+            judged(guard, 1.0)
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda: rank)
+        assert judged(guard, 2.0)
+    assert ("a loss of 2 is above 1: its step is left out" in caplog.text) == (rank == 0)
+
+
 def test_a_loss_that_is_not_finite_is_left_to_those_who_report_it() -> None:
     with process_group():
         guard = SpikeGuard(GUARD)

@@ -7,6 +7,7 @@ from collections import deque
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from surgstream.trainer.distributed import mean_over_ranks
@@ -63,7 +64,9 @@ class SpikeGuard:
                 f"above that, the last one {loss:.6g}; resume from an earlier checkpoint with a lower "
                 "optim.base_lr, or set optim.spike_guard to null"
             )
-        log.warning("a loss of %.6g is above %.6g: its step is left out", loss, bound)
+        # All ranks say the same, so one will do
+        if dist.get_rank() == 0:
+            log.warning("a loss of %.6g is above %.6g: its step is left out", loss, bound)
         return True
 
     def _bound(self) -> float:
