@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -148,12 +149,12 @@ def _read(
     # An export, a bare file of our weights, or a published one.
     if settings.layout == "surgstream":
         _refuse_run(path)
-        positions = _exported_positions(path)
+        trained = _exported_encoder(path)
     else:
-        positions = LAYOUTS[settings.layout].positions
+        trained = {"positions": LAYOUTS[settings.layout].positions}
 
     file = WeightsFile(path, "warm_start", settings.prefix)
-    _check_positions(positions, encoder, settings)
+    _check_unweighed(trained, encoder, settings)
     return read_weights(
         file,
         settings.layout,
@@ -174,7 +175,7 @@ def _checkpoint(
             f"got {settings.prefix!r}"
         )
 
-    _check_positions(_trained_positions(path), encoder, settings)
+    _check_unweighed(_trained_encoder(path), encoder, settings)
     weights = dict(tensors(path, "param"))
     averages = dict(tensors(path, "average")) if averaged else {}
     return weights, averages
@@ -189,36 +190,44 @@ def _refuse_run(path: Path) -> None:
         )
 
 
-def _trained_positions(checkpoint: Path) -> str | None:
+def _trained_encoder(checkpoint: Path) -> Mapping[str, Any]:
+    """The numbers of a checkpoint's encoder; none of one that an earlier version saved."""
     try:
-        positions = read_state(checkpoint)["config"]["objective"]["encoder"]["positions"]
-    except (LookupError, TypeError):  # saved by an earlier version
-        return None
-    return str(positions)
+        return dict(read_state(checkpoint)["config"]["objective"]["encoder"])
+    except (LookupError, TypeError, ValueError):
+        return {}
 
 
-def _exported_positions(path: Path) -> str | None:
-    """Read the positions that `surgstream export` wrote beside the weights; None for a bare file of weights."""
+def _exported_encoder(path: Path) -> Mapping[str, Any]:
+    """The numbers that `surgstream export` wrote beside the weights; none of a bare file of weights."""
     try:
-        exported = json.loads(read_text(path / "config.json"))
-        return str(exported["encoder"]["positions"])
+        return dict(json.loads(read_text(path / "config.json"))["encoder"])
     except (OSError, ValueError, LookupError, TypeError):
-        return None
+        return {}
 
 
-def _check_positions(
-    trained: str | None, encoder: EncoderConfig, settings: WarmStartConfig
+def _check_unweighed(
+    trained: Mapping[str, Any], encoder: EncoderConfig, settings: WarmStartConfig
 ) -> None:
-    """Check that the encoder was trained with the recipe's positions, which are no weights.
+    """Check what no weight tells: that the encoder was trained with the recipe's positions, and its levels.
 
     Raises:
         ModelError: It was trained with others.
     """
-    if trained not in (None, encoder.positions):
+    positions = trained.get("positions", encoder.positions)
+    if positions != encoder.positions:
         raise ModelError(
             f"warm_start: {settings.weights}: expected an encoder trained with {encoder.positions} "
-            f"positions, got {trained}; set objective.encoder.positions={trained}, "
+            f"positions, got {positions}; set objective.encoder.positions={positions}, "
             "or choose other weights"
+        )
+
+    levels = list(trained.get("levels", ()))
+    if encoder.levels and levels not in ([], list(encoder.levels)):
+        raise ModelError(
+            f"warm_start: {settings.weights}: expected an encoder trained with the levels "
+            f"{list(encoder.levels)}, got {levels}; set objective.encoder.levels={levels}, or choose "
+            "other weights"
         )
 
 

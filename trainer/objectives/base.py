@@ -19,6 +19,9 @@ from surgstream.trainer.models.config import Transformer
 from surgstream.trainer.models.initial import initialise
 from surgstream.trainer.models.vit import Encoder, num_parameters
 
+_MOST_GRAPHS = 32
+"""The most graphs of one function; past it torch would run it as it is, and tell nobody."""
+
 _BLOCK = re.compile(r"encoder\.blocks\.(\d+)\.")
 
 
@@ -150,6 +153,10 @@ class Objective(nn.Module, ABC):
         self._is_compiled = True
         if type(self).features is not Objective.features:
             self._compiled_features = torch.compile(self.features, **options)
+        # Videos, images and both at a time are graphs of their own, and so is one clip alone
+        torch._dynamo.config.recompile_limit = max(
+            _MOST_GRAPHS, torch._dynamo.config.recompile_limit
+        )
         # None lets torch find out by compiling again, once a size changes.
         dynamic = True if self.masks_change_size else None
         self._compiled_losses = torch.compile(self.losses, dynamic=dynamic, **options)

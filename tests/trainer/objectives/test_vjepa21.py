@@ -241,11 +241,16 @@ def test_flops_of_the_mean_clip_lie_between_those_of_a_video_and_of_an_image() -
 
 
 @pytest.mark.slow
-def test_batches_of_any_kind_pass_through_few_graphs(traces: CompileCounterWithBackend) -> None:
+def test_batches_of_any_kinds_are_compiled(traces: CompileCounterWithBackend) -> None:
+    """Whole, or it would fail: both kinds, one alone, one clip of a kind, and sizes that differ."""
     objective = objective_of()
     batches = [
         batch_of(stills)
-        for stills in (STILLS, [True, False, False, True], [True, True, False, False, True])
+        for stills in (
+            STILLS,
+            *([True] * images + [False] * (4 - images) for images in range(5)),
+            [True, True, False, False, True, False],
+        )
     ]
     plain = [loss_of(objective, batch).loss.item() for batch in batches]
     objective.compile_parts(backend=traces, fullgraph=True)
