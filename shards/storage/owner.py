@@ -28,6 +28,10 @@ OWNERS = ".owner"
 """The folder of the records."""
 
 _SHARED = "shared-"
+
+_given_back = set[str]()
+"""Tokens of this process's records that it has given back: one that could not be removed is nobody's, though the
+process goes on."""
 _NAME = re.compile(rf"{re.escape(OWNERS)}/(\d{{8}}|{_SHARED}\w+)")
 
 
@@ -140,7 +144,8 @@ class Owner:
         )
 
     def give_back(self) -> None:
-        """Let others write. A record that cannot be removed goes stale."""
+        """Let others write. A record that cannot be removed goes stale; this process itself knows better."""
+        _given_back.add(self._record.token)
         self._ended.set()
         self._heart.join(self._pace.beat_seconds)
         if self._heart.is_alive():  # its store does not answer
@@ -194,6 +199,8 @@ class Owner:
 
     def _has_ended(self, other: Record) -> bool | None:
         """Whether another process has ended; None where only its heartbeats tell."""
+        if other.token in _given_back:
+            return True
         mine = self._record
         # Slurm starts a job again when it has ended, or when it has lost its nodes.
         if other.job and other.job == mine.job and other.restart < mine.restart:

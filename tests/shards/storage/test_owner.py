@@ -228,6 +228,22 @@ def test_one_of_many_wins_where_exclusive_creation_lies(
         owners[0].give_back()
 
 
+def test_a_record_that_could_not_be_removed_keeps_its_own_process_out_of_nothing(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would wait for itself for ever: others see that it lives, and it does not go stale."""
+    answered = threading.Event()
+    with monkeypatch.context() as patched:
+        patched.setattr(Owner, "_beat", lambda _: answered.wait(30))
+        with owning(open_storage(uri), "packing", pace=QUICK):
+            pass
+    assert any(name.startswith(OWNERS) for name in open_storage(uri).sizes(""))
+
+    with owning(open_storage(uri), "packing"):
+        answered.set()
+    assert not any(name.startswith(OWNERS) for name in open_storage(uri).sizes(""))
+
+
 @pytest.mark.slow
 def test_those_who_wait_come_one_after_the_other(uri: str) -> None:
     inside = 0
