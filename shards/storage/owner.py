@@ -29,9 +29,8 @@ OWNERS = ".owner"
 
 _SHARED = "shared-"
 
-_given_back = set[str]()
-"""Tokens of this process's records that it has given back: one that could not be removed is nobody's, though the
-process goes on."""
+_left_behind = set[str]()
+"""Tokens of records that this process could not remove when it gave their stores back: nobody's, though it goes on."""
 _NAME = re.compile(rf"{re.escape(OWNERS)}/(\d{{8}}|{_SHARED}\w+)")
 
 
@@ -145,14 +144,17 @@ class Owner:
 
     def give_back(self) -> None:
         """Let others write. A record that cannot be removed goes stale; this process itself knows better."""
-        _given_back.add(self._record.token)
         self._ended.set()
         self._heart.join(self._pace.beat_seconds)
         if self._heart.is_alive():  # its store does not answer
+            _left_behind.add(self._record.token)
             return
-        with contextlib.suppress(StorageError):
+
+        try:
             self.check()
             self._storage.delete(self._name)
+        except StorageError:
+            _left_behind.add(self._record.token)
 
     def _in_the_way(self) -> dict[str, Record]:
         """The records of processes that must not write while this one does."""
@@ -199,7 +201,7 @@ class Owner:
 
     def _has_ended(self, other: Record) -> bool | None:
         """Whether another process has ended; None where only its heartbeats tell."""
-        if other.token in _given_back:
+        if other.token in _left_behind:
             return True
         mine = self._record
         # Slurm starts a job again when it has ended, or when it has lost its nodes.

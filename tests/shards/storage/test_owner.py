@@ -244,6 +244,23 @@ def test_a_record_that_could_not_be_removed_keeps_its_own_process_out_of_nothing
     assert not any(name.startswith(OWNERS) for name in open_storage(uri).sizes(""))
 
 
+def test_one_that_a_store_refused_to_delete_keeps_its_own_process_out_of_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = open_storage(str(tmp_path / "owned"))
+    with monkeypatch.context() as patched:
+        patched.setattr(type(storage), "delete", refuse)
+        with owning(storage, "packing"):
+            pass
+    assert any(name.startswith(OWNERS) for name in storage.sizes(""))
+    with owning(storage, "packing"):
+        pass
+
+
+def refuse(*_: object) -> None:
+    raise StorageError("no")
+
+
 @pytest.mark.slow
 def test_those_who_wait_come_one_after_the_other(uri: str) -> None:
     inside = 0
