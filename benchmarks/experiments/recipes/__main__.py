@@ -1,6 +1,6 @@
 """All tiny recipes at equal operations on the synthetic corpus: a results table that regenerates.
 
-`python -m surgstream.benchmarks.experiments.recipes FOLDER [--tflop 30] [--jobs 2] [--save benchmarks/results]` makes
+`python -m surgstream.benchmarks.experiments.recipes FOLDER [--tflop 24] [--jobs 2] [--save benchmarks/results]` makes
 operations in FOLDER, pretrains every tiny recipe on some, each with as many operations of arithmetic, and judges the
 encoders on others, beside random weights and pixels: probes of phases, triplets and masks, and the effective rank of
 features. All encoders have one size and see the same clips. What is in FOLDER is not done again, so it resumes, and a
@@ -35,8 +35,8 @@ PROTOCOLS = {
     "synth_masks": ("dense_tiny", *MASKED),
 }
 
-TFLOP = 30.0
-"""By which the slowest recipe takes some ten minutes of a core."""
+TFLOP = 24.0
+"""By which the slowest recipe takes some nine minutes of a core."""
 
 
 def main() -> int:
