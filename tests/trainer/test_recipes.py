@@ -167,6 +167,30 @@ def test_v_jepa_2_1s_schedule_is_its_papers_on_any_power_of_two_of_ranks() -> No
     assert 5376 * objective.images.share * objective.images.weights[1] == pytest.approx(0.25 * 5376)
 
 
+def test_v_jepa_2_1s_cool_down_goes_on_with_64_frames_down_to_1e_6() -> None:
+    """12,000 steps from 6e-4 on a line to 1e-6, and visible tokens count from the first of them."""
+    first, second = (
+        load(TrainConfig, RECIPES / f"vjepa21_vitl{phase}.yaml", []) for phase in ("", "_cooldown")
+    )
+    assert second.warm_start and second.warm_start.moments
+    assert second.warm_start.weights == f"{first.run_dir}/checkpoints/step_00135000"
+
+    before, now = first.objective, second.objective
+    assert isinstance(before, VJepaConfig) and isinstance(now, VJepaConfig)
+    assert before.context and now.context and now.context.ramp(0) == 1.0
+    at_once = replace(before.context, from_clips=0, full_at_clips=0)
+    longer = replace(before.encoder, num_frames=64)
+    assert now == replace(before, encoder=longer, context=at_once)
+    assert second.data == first.data and second.global_batch_size == first.global_batch_size
+
+    beginning = Progress(step=0, clips_seen=0, state={})
+    for world_size in (1, 8, 64, 128, 256):
+        plan = second.plan(num_clips=10**7, world_size=world_size, start=beginning)
+        assert plan.last_step == 12_000
+    lrs = [plan.lr(step * 5376) for step in (0, 6000, 12_000)]
+    assert lrs == pytest.approx([6e-4, (6e-4 + 1e-6) / 2, 1e-6], abs=1e-9)
+
+
 def test_surgmotions_schedule_is_that_of_its_released_recipes() -> None:
     """12,000 of 180,000 steps of warm-up from 1e-4 to 5.25e-4, which stays; then 6,000 on half a cosine to 1e-6."""
     first, second = (
