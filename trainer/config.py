@@ -26,12 +26,27 @@ from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.evaluation.tasks.loading import find_task, label_space
 from surgstream.trainer.labelled.config import SelectConfig, TaskClipsConfig
 from surgstream.trainer.lineage.config import CommercialConfig, LeaksConfig, WarmStartConfig
-from surgstream.trainer.objectives.config import ObjectiveConfig, SupervisedConfig, VJepaConfig
+from surgstream.trainer.objectives.config import ObjectiveConfig, SupervisedConfig
+from surgstream.trainer.objectives.jepa_config import problems_beside
 from surgstream.trainer.probing.config import ProbeConfig
 from surgstream.trainer.tracking.config import TrackingConfig
 
 RUN_RECIPES = ("recipe.yaml", "config.yaml")
 """Files of a run directory: the recipe as it was submitted, and as the run resolved it."""
+
+_FREE_TO_CHANGE = (
+    "run_dir",
+    "max_steps",
+    "compile",
+    "leaks",
+    "commercial",
+    "held_out",
+    "probe",
+    "checkpoint",
+    "resume",
+    "metrics",
+    "tracking",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,22 +83,6 @@ class TrainConfig:
         metrics: Metrics and pictures: how often.
         tracking: A tracker of experiments to report to; null has none.
     """
-
-    free_to_change: ClassVar[tuple[str, ...]] = (
-        "run_dir",
-        "micro_batch_size",
-        "max_steps",
-        "compile",
-        "leaks",
-        "commercial",
-        "held_out",
-        "probe",
-        "checkpoint",
-        "resume",
-        "metrics",
-        "tracking",
-    )
-    """Fields that do not decide what is learned; `trainer.resume` warns where a resumed run changes another one."""
 
     renamed: ClassVar[Renamed] = Renamed(
         keys={
@@ -127,6 +126,13 @@ class TrainConfig:
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
+    @property
+    def free_to_change(self) -> tuple[str, ...]:
+        """Fields that do not decide what is learned; `trainer.resume` warns where a resumed run changes another one."""
+        if self.objective.by_micro_batch:
+            return _FREE_TO_CHANGE
+        return ("micro_batch_size", *_FREE_TO_CHANGE)
+
     def problems(self) -> Iterator[str]:
         """Yield what does not fit together."""
         if self.compile and self.parallel.zero_stage == 3:
@@ -148,7 +154,11 @@ class TrainConfig:
                 "lost with it"
             )
 
-        yield from self._problems_of_images()
+        yield from problems_beside(
+            self.objective,
+            stills_share=self.data.order.stills_share,
+            micro_batch_size=self.micro_batch_size,
+        )
         if self.probe:
             width = self.objective.encoder.shape.embed_dim
             yield from self.probe.problems_beside(width=width, has_held_out=bool(self.held_out))
@@ -166,15 +176,6 @@ class TrainConfig:
             yield (
                 "global_batch_size: expected a multiple of micro_batch_size "
                 f"{self.micro_batch_size}, got {self.global_batch_size}"
-            )
-
-    def _problems_of_images(self) -> Iterator[str]:
-        images = self.objective.images if isinstance(self.objective, VJepaConfig) else None
-        drawn = self.data.order.stills_share
-        if images and images.share != drawn:
-            yield (
-                "data.order.stills_share: expected the share that objective.images has, "
-                f"{images.share:g}, got {drawn}"
             )
 
     def _problems_beside_a_task(self) -> Iterator[str]:

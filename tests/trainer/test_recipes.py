@@ -15,7 +15,12 @@ from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.lineage.known import known_families
 from surgstream.trainer.mixing import look_back
 from surgstream.trainer.objectives import choice
-from surgstream.trainer.objectives.config import SurgVistaConfig, VJepaConfig
+from surgstream.trainer.objectives.config import (
+    MixConfig,
+    SupervisedConfig,
+    SurgVistaConfig,
+    VJepaConfig,
+)
 from surgstream.trainer.objectives.jepa_config import SaltConfig
 from surgstream.trainer.resume import recipe_changes
 
@@ -388,6 +393,52 @@ def test_a_changed_recipe_is_said_and_a_changed_place_is_not(recipe: TrainConfig
         "parallel.reduce_dtype: auto -> bf16",
     ]
     assert recipe_changes(Progress(step=0, clips_seen=0, state={}), changed) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "is_said"),
+    [
+        ("surgvista_tiny", False),
+        ("unisurg_tiny_stage1", False),
+        ("surgrec_mae_tiny", False),
+        ("salt_teacher_vitl", True),
+        ("salt_tiny", True),
+        ("surgrec_jepa_tiny", True),
+        ("surgmotion_tiny", True),
+    ],
+)
+def test_another_micro_batch_is_said_where_what_is_learned_depends_on_it(
+    name: str, is_said: bool
+) -> None:
+    before = load(TrainConfig, RECIPES / f"{name}.yaml", [])
+    progress = Progress(step=5, clips_seen=10240, state={"config": to_tree(before)})
+    size = before.micro_batch_size
+    said = [f"micro_batch_size: {size} -> {size // 2}"] if is_said else []
+    assert recipe_changes(progress, replace(before, micro_batch_size=size // 2)) == said
+
+
+def test_clips_that_are_mixed_with_each_other_depend_on_their_micro_batch() -> None:
+    assert not SupervisedConfig().by_micro_batch
+    assert SupervisedConfig(mix=MixConfig()).by_micro_batch
+
+
+def test_the_order_draws_as_many_stills_as_the_objective_expects() -> None:
+    for words, got in (
+        (["data.order.stills_share=0.25"], "0.25"),
+        (["data.order.stills_share=null"], "None"),
+    ):
+        with pytest.raises(ConfigError, match=rf"images has, 0\.4286, got {got}"):
+            load(TrainConfig, RECIPES / "vjepa21_vitl.yaml", words)
+
+
+def test_a_floor_over_the_clips_of_a_micro_batch_needs_two() -> None:
+    over_clips = ["objective.variance_over=batch", "micro_batch_size=1"]
+    with pytest.raises(
+        ConfigError, match=r"micro_batch_size: expected two clips or more, .* got 1"
+    ):
+        load(TrainConfig, RECIPES / "surgmotion_tiny.yaml", over_clips)
+    load(TrainConfig, RECIPES / "surgmotion_tiny.yaml", ["micro_batch_size=1"])
+    load(TrainConfig, RECIPES / "surgmotion_tiny.yaml", [over_clips[0], "micro_batch_size=2"])
 
 
 def test_a_key_that_a_checkpoint_lacks_counts_as_its_default(recipe: TrainConfig) -> None:

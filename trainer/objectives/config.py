@@ -56,6 +56,7 @@ class SurgVistaConfig:
     """
 
     has_average: ClassVar[bool] = False
+    by_micro_batch: ClassVar[bool] = False
 
     name: Literal["surgvista"] = "surgvista"
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -112,6 +113,11 @@ class VideoMaeConfig:
     )
     mask_ratio: Annotated[float, Range(0, 1)] = 0.9
     masks: tuple[BlockMask, ...] = ()
+
+    @property
+    def by_micro_batch(self) -> bool:
+        """Whether masks are blocks, which are cut to the shortest of a micro-batch."""
+        return bool(self.masks)
 
     @property
     def decoders(self) -> tuple[DecoderConfig, ...]:
@@ -176,6 +182,11 @@ class SupervisedConfig:
     mean: Annotated[float, Range(-1e12, 1e12)] | None = None
     std: Annotated[float, Range(1e-12, 1e12)] | None = None
 
+    @property
+    def by_micro_batch(self) -> bool:
+        """Whether the clips of a micro-batch are mixed with each other."""
+        return self.mix is not None
+
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""
         yield from one_level_problems(self.encoder)
@@ -192,7 +203,8 @@ ObjectiveConfig = (
     | SaltConfig
     | SupervisedConfig
 )
-"""Each says by `has_average` whether it averages weights, which ZeRO 3 does not allow."""
+"""Each says by `has_average` whether it averages weights, which ZeRO 3 does not allow, and by `by_micro_batch` whether
+what is learned of a clip depends on the others of its micro-batch."""
 
 
 def predictor_of(config: ObjectiveConfig) -> PredictorConfig | None:

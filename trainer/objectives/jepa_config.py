@@ -49,6 +49,7 @@ class VJepaConfig:
     """
 
     has_average: ClassVar[bool] = True
+    by_micro_batch: ClassVar[bool] = True
 
     name: Literal["vjepa"] = "vjepa"
     encoder: EncoderConfig = field(
@@ -106,6 +107,7 @@ class UniSurgConfig:
     """
 
     has_average: ClassVar[bool] = True
+    by_micro_batch: ClassVar[bool] = False
 
     name: Literal["unisurg"] = "unisurg"
     encoder: EncoderConfig = field(
@@ -167,6 +169,7 @@ class SurgMotionConfig:
     """
 
     has_average: ClassVar[bool] = True
+    by_micro_batch: ClassVar[bool] = True
 
     name: Literal["surgmotion"] = "surgmotion"
     encoder: EncoderConfig = field(
@@ -209,6 +212,7 @@ class SaltConfig:
     """
 
     has_average: ClassVar[bool] = False
+    by_micro_batch: ClassVar[bool] = True
 
     name: Literal["salt"] = "salt"
     encoder: EncoderConfig = field(
@@ -232,6 +236,25 @@ class SaltConfig:
                 f"teacher.encoder: expected {_in_words(ours)}, as the student has, got "
                 f"{_in_words(theirs)}; set its num_frames, tubelet_size, image_size and patch_size"
             )
+
+
+def problems_beside(
+    objective: object, *, stills_share: float | None, micro_batch_size: int
+) -> Iterator[str]:
+    """Yield what does not fit between an objective and the clips that a recipe gives it."""
+    images = objective.images if isinstance(objective, VJepaConfig) else None
+    if images and images.share != stills_share:
+        yield (
+            "data.order.stills_share: expected the share that objective.images has, "
+            f"{images.share:g}, got {stills_share}"
+        )
+
+    over_clips = isinstance(objective, SurgMotionConfig) and objective.variance_over == "batch"
+    if over_clips and micro_batch_size < 2:
+        yield (
+            "micro_batch_size: expected two clips or more, over which objective.variance_over=batch "
+            f"takes deviations, got {micro_batch_size}; or set objective.variance_over=clip"
+        )
 
 
 def jepa_problems(encoder: EncoderConfig) -> Iterator[str]:

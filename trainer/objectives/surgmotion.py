@@ -31,7 +31,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from surgstream.trainer.batch import ClipBatch
-from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.embed import take_tokens
 from surgstream.trainer.objectives.base import NetworkUse, ObjectiveOutput
 from surgstream.trainer.objectives.colours import heat, spread_over
@@ -86,21 +85,10 @@ class SurgMotion(AveragedJepa):
         return super().pictures(batch) | {"motion": painted}
 
     def draw(self, batch: ClipBatch) -> list[Mask]:
-        """Draw the blocks to hide: of the step's kind of mask, or of each kind.
-
-        Raises:
-            ModelError: The floor under the variance is over clips, and there is one alone to train on.
-        """
-        config = self.config
-        if self.training and config.variance_over == "batch" and len(batch.clips) < 2:
-            raise ModelError(
-                "objective.variance_over: batch: expected micro-batches of two clips or more, got one; "
-                "raise micro_batch_size, or set objective.variance_over=clip"
-            )
-
+        """Draw the blocks to hide: of the step's kind of mask, or of each kind."""
         first = 0
-        kinds = config.masks
-        if self.training and config.mask_kinds == "one":
+        kinds = self.config.masks
+        if self.training and self.config.mask_kinds == "one":
             first = step_mask_kind(len(kinds), self.seed, batch.step_draw)
             kinds = (kinds[first],)
 
