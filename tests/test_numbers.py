@@ -169,6 +169,7 @@ def test_every_objective_has_a_tiny_recipe_and_what_all_have() -> None:
     for config in typing.get_args(ObjectiveConfig):
         assert config.name in ROOTS, f"{config.name}: expected a tiny recipe"
         assert isinstance(config.has_average, bool)
+        assert isinstance(config().by_micro_batch, bool)
         assert config().encoder and not list(config().problems())
 
 

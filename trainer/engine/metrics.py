@@ -80,9 +80,15 @@ class Reporting:
         seconds_alone = sum(parts[name] for name in alone)
         news = all_gather((seconds_alone, node_name(), self.hardware.news()))
         num_clips = num_steps * plan.global_batch_size
+
+        # Those of the step just done, which began a global batch ago.
+        last = clips_seen - plan.global_batch_size
+        decay = plan.weight_decay(last)
+        scheduled = {} if decay is None else {"optim/weight_decay": decay}
+
         return {
-            # The rate of the step just done, which began a global batch ago.
-            "optim/lr": plan.lr(clips_seen - plan.global_batch_size),
+            "optim/lr": plan.lr(last),
+            **scheduled,
             "progress/clips": clips_seen,
             "progress/last_step": plan.last_step,
             "progress/epoch": clips_seen / plan.draws_per_epoch,

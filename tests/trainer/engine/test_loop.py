@@ -307,8 +307,9 @@ def test_a_report_is_the_mean_over_ranks_micro_batches_and_steps(
     for step, line in reports.items():
         expected = {
             "progress/clips": 8 * step, "progress/epoch": step / 2, "data/watched": 8 * step, "optim/grad_norm": 2.0,
-            "optim/lr": PLAN.lr(8 * (step - 1)), "loss/training": 1.0, "loss/gradients": 1.0,
-            "progress/last_step": 6, "time/slowest_rank": 1, "time/slowest_host": platform.node(),
+            "optim/lr": PLAN.lr(8 * (step - 1)), "optim/weight_decay": PLAN.weight_decay(8 * (step - 1)),
+            "loss/training": 1.0, "loss/gradients": 1.0, "progress/last_step": 6,
+            "time/slowest_rank": 1, "time/slowest_host": platform.node(),
         }  # fmt: skip
         assert line.items() >= expected.items()
         assert line["throughput/clips_per_second"] * line["time/step_seconds"] == pytest.approx(8)
