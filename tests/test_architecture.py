@@ -182,7 +182,7 @@ LEAN = (
     "trainer.errors", "trainer.runs", "trainer.evaluation", "trainer.lineage", "trainer.resume",
     "trainer.objectives.masks.masking", "trainer.engine.schedules", "trainer.engine.checkpoint_files",
     "trainer.commands.order", "trainer.commands.status", "trainer.commands.status_page", "trainer.commands.describe",
-    "trainer.commands.describe_table", "trainer.commands.leaks", "trainer.commands.evaluate", "trainer.suite",
+    "trainer.commands.describing", "trainer.commands.leaks", "trainer.commands.evaluate", "trainer.suite",
     "trainer.clip_tables", "trainer.estimates", "trainer.mixing", "trainer.model_sizes",
     "trainer.provenance.licences", "trainer.provenance.record", "trainer.hub", "trainer.readouts.bank_config",
 )  # fmt: skip

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
 
@@ -16,7 +16,12 @@ from surgstream.shards.reading.locations import SizedTable
 from surgstream.shards.reading.memory import buffer_problem, open_chunk_bytes
 from surgstream.trainer import estimates
 from surgstream.trainer.clip_tables import training_clips
-from surgstream.trainer.commands.describe_table import table
+from surgstream.trainer.commands.describing.table import table
+from surgstream.trainer.commands.describing.warnings import (
+    batch_warnings,
+    draw_warnings,
+    run_warnings,
+)
 from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.mixing import corpus_warnings, look_back, repetition
@@ -25,9 +30,6 @@ from surgstream.trainer.provenance.licences import licence_problem
 
 GPUS_PER_NODE = 8
 """Where nothing else is said."""
-
-MAX_DRAWS = 400
-"""More draws of a clip in a run are warned of; twice as many as in SurgVISTA's recipe."""
 
 NO_TORCH = "parameters, operations, memory, hours and disk space need torch: pip install 'surgstream[train]'"
 
@@ -166,7 +168,7 @@ def run_numbers(
             "every_minutes": config.checkpoint.every_minutes,
         },
         "time": None,
-        "warnings": [*_run_warnings(plan)],
+        "warnings": [*run_warnings(config, plan)],
     }
 
     if model is not None:
@@ -203,9 +205,9 @@ def corpus_numbers(
         )
 
     # They replace the warnings of `run_numbers` in the tree, and so begin with those.
-    warnings = [*_run_warnings(plan), *_batch_warnings(config, order)]
+    warnings = [*run_warnings(config, plan), *batch_warnings(config, order)]
     for dataset in datasets:
-        warnings += _draw_warnings(config, dataset)
+        warnings += draw_warnings(config, dataset)
     warnings += corpus_warnings(config, frames)
 
     return {
@@ -251,46 +253,3 @@ def _audit_line_bytes(frames: SizedTable, plan: TrainingPlan, world_size: int) -
         clip = {"dataset": name.dataset, "video": name.video, "anchor_frame": name.frame, **last}
         lengths.append(len(json.dumps(clip)) + 1)
     return fmean(lengths)
-
-
-def _run_warnings(plan: TrainingPlan) -> Iterator[str]:
-    draws = plan.last_step * plan.global_batch_size
-    if plan.warmup_draws >= draws:
-        yield (
-            f"the warm-up of {plan.warmup_draws:,} clips is as long as the run of {draws:,}: "
-            "the learning rate never reaches its peak; lower optim.warmup_epochs"
-        )
-
-
-def _batch_warnings(config: TrainConfig, order: Order) -> Iterator[str]:
-    batch = config.global_batch_size
-    if order.num_clips < batch:
-        yield (
-            f"a batch of {batch:,} has each of the corpus' {order.num_clips:,} clips "
-            f"{batch / order.num_clips:.1f} times; lower global_batch_size, or pack more videos"
-        )
-    elif order.num_lanes < batch:
-        yield (
-            f"{order.num_lanes:,} lanes for batches of {batch:,} clips: "
-            "some clips of a batch are close neighbours; raise data.order.open_chunks, "
-            "lower data.order.chunk_frames, or pack more videos"
-        )
-
-
-def _draw_warnings(config: TrainConfig, dataset: Mapping[str, Any]) -> Iterator[str]:
-    name = dataset["name"]
-    draws = dataset["draws_of_a_clip"]
-    if draws > MAX_DRAWS:
-        yield (
-            f"{name}: each of its {dataset['clips']:,} clips is drawn {draws:,.0f} times, "
-            "200 times in SurgVISTA's recipe: the model may learn them by heart; lower epochs, "
-            "or pack more videos"
-        )
-
-    repeats = dataset["repeats_an_epoch"]
-    if repeats > config.data.order.warn_repeats_above:
-        yield (
-            f"{name}: its clips are drawn {repeats:,.1f} times as often as an average clip; "
-            "weights nearer to uniform, such as data.order.weights={temperature: 0.5}, "
-            "repeat it less"
-        )

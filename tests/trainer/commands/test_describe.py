@@ -17,7 +17,7 @@ from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer import estimates
 from surgstream.trainer.commands.describe import NO_TORCH
 from surgstream.trainer.commands.describe import describe as describe_here
-from surgstream.trainer.commands.describe_table import table
+from surgstream.trainer.commands.describing.table import table
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.model_sizes import ModelSizes, count_sizes
@@ -263,6 +263,20 @@ def test_a_corpus_that_suffices_is_not_warned_of(tmp_path: Path) -> None:
         {name: [{f"v{number}": [(0, 400)] for number in range(8)}] for name in ("hip", "knee")},
     )
     assert warnings(tmp_path) == ""
+
+
+@pytest.mark.parametrize(("full_at", "is_said"), [(9_999, False), (10_000, True)])
+def test_a_weight_that_is_not_whole_before_the_end_is_warned_of(
+    full_at: int, is_said: bool
+) -> None:
+    words = [
+        "data.corpus=nowhere", "global_batch_size=100", "micro_batch_size=50", "max_steps=100",
+        "objective.context.from_clips=0", f"objective.context.full_at_clips={full_at}",
+    ]  # fmt: skip
+    config = load(TrainConfig, RECIPES / "vjepa21_tiny.yaml", words)
+    said = [text for text in describe_here(config, 1)["warnings"] if "visible tokens" in text]
+    assert bool(said) == is_said
+    assert not said or "after 10,000 clips, the run ends after 10,000; lower objective" in said[0]
 
 
 def test_the_table_fits_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,1 @@
+"""What `surgstream describe` says: its page, and its warnings."""
