@@ -17,6 +17,7 @@ from surgstream.trainer.export.folder.record import ExportRecord
 from surgstream.trainer.export.recipe import RECIPE
 from surgstream.trainer.export.results import Reported
 from surgstream.trainer.export.source import TrainedEncoder
+from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.provenance.record import PROVENANCE, UNKNOWN
 
 CARD = "README.md"
@@ -85,6 +86,7 @@ def _what_it_is(record: ExportRecord, source: TrainedEncoder) -> str:
         "centred square",
         "tokens": f"(B, {encoder.grid.num_tokens}, {shape.embed_dim}), normed, in the order of "
         "time, row, column",
+        **dict(_of_2_1(encoder)),
         "began with": _beginning(recipe),
         "training": f"step {record.step:,}, {record.clips_seen:,} clips, batches of "
         f"{recipe.global_batch_size:,}, AdamW at {recipe.optim.base_lr:g} for 256 clips; all of the "
@@ -93,6 +95,19 @@ def _what_it_is(record: ExportRecord, source: TrainedEncoder) -> str:
     }
 
     return markdown([("", ""), *rows.items()], left=2)
+
+
+def _of_2_1(encoder: EncoderConfig) -> Iterator[tuple[str, str]]:
+    """What V-JEPA 2.1 adds to an encoder."""
+    if encoder.levels:
+        blocks = ", ".join(map(str, encoder.levels))
+        yield (
+            "levels",
+            f"blocks {blocks} were trained to be predicted; these tokens are the last one's",
+        )
+    if encoder.images:
+        side = encoder.image_size
+        yield "images", f"(B, 3, 1, {side}, {side}) as well, by a tokenizer of their own"
 
 
 def _code(source: TrainedEncoder) -> str:

@@ -15,7 +15,7 @@ from surgstream.trainer.engine.config import OptimConfig, ParallelConfig
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.objectives.base import Objective
-from surgstream.trainer.objectives.config import ObjectiveConfig
+from surgstream.trainer.objectives.config import ObjectiveConfig, VJepaConfig
 from tests.trainer.objectives.test_salt import TINY as SALT_TINY
 from tests.trainer.objectives.test_surgmotion import TINY as SURGMOTION_TINY
 from tests.trainer.objectives.test_surgvista import TINY as SURGVISTA_TINY
@@ -47,12 +47,15 @@ Saved = dict[str, tuple[Path, Objective]]
 def save(config: ObjectiveConfig, folder: Path, **state: Any) -> tuple[Path, Objective]:
     """A checkpoint as a run would save it, and the objective it was saved from."""
     objective = objective_of(config, seed=4)
+    images = config.images if isinstance(config, VJepaConfig) else None
     recipe = TrainConfig(
         run_dir="x",
         global_batch_size=2,
         micro_batch_size=2,
         epochs=1,
-        data=DataConfig(corpus="y"),
+        data=DataConfig(
+            corpus="y", order=OrderConfig(stills_share=images.share if images else None)
+        ),
         objective=config,
     )
     engine = ZeroEngine(

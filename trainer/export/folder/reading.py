@@ -36,10 +36,10 @@ class PretrainedEncoder(nn.Module):
         self.register_buffer("std", torch.tensor(config.std), persistent=False)
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Encode clips.
+        """Encode clips, or still images where the encoder was trained on images as such.
 
         Args:
-            clips: (B, C, T, H, W) float, as `prepare` returns them.
+            clips: (B, C, T, H, W) float, as `prepare` returns them; images have one frame.
 
         Returns:
             (B, N, D), the normed tokens in the order of time, row, column.
@@ -49,9 +49,12 @@ class PretrainedEncoder(nn.Module):
         """
         numbers = self.config.encoder
         expected = (3, numbers.num_frames, numbers.image_size, numbers.image_size)
-        if clips.ndim != 5 or clips.shape[1:] != expected:
+        of_image = (3, 1, *expected[2:])
+        is_image = numbers.images and clips.shape[1:] == of_image
+        if clips.ndim != 5 or not (is_image or clips.shape[1:] == expected):
+            or_one = ", of images (B, {}, {}, {}, {})".format(*of_image) if numbers.images else ""
             raise ModelError(
-                f"clips: expected the shape (B, {', '.join(map(str, expected))}), got "
+                f"clips: expected the shape (B, {', '.join(map(str, expected))}){or_one}, got "
                 f"{(*clips.shape,)}"
             )
         tokens: Tensor = self.encoder(clips)
@@ -64,7 +67,7 @@ class PretrainedEncoder(nn.Module):
 
         Args:
             frames: (T, H, W, 3) or (B, T, H, W, 3) uint8, a tensor or an array: RGB, oldest first, `stride / fps`
-                seconds apart.
+                seconds apart. Of an image T is 1.
 
         Returns:
             (B, C, T, H, W) float32, on the encoder's device.
