@@ -27,7 +27,8 @@ class FrozenConfig:
         averaged: Take the moving average of the weights where there is one.
         shape: The encoder's numbers, where the weights do not tell them, and of `random`; null finds them. A layout
             tells positions itself.
-        num_frames: Frames of a clip; null is as many as it was trained with, 1 of image models.
+        num_frames: Frames of a clip; null is as many as it was trained with, 1 of image models. With 1 an encoder that
+            has a tokenizer of images (V-JEPA 2.1) takes each frame for an image.
         image_size: Height and width of a clip in pixels; null is what it was trained with.
         interpolate: Of clips of another length or size than that of the training, take positions between those of the
             training, as pixels of dense tasks want it; otherwise they go on beyond them. timm's models do so anyhow.

@@ -50,6 +50,8 @@ def read_file(path: Path, config: FrozenConfig) -> VideoSource:
     except ModelError as error:
         raise ModelError(f"encoder: {path}: {error}{_advice(file, config)}") from None
 
+    if config.layout == "vjepa2_1" and config.num_frames == 1:
+        numbers = replace(numbers, images=True)
     source = read_encoder(file, config, config.layout, numbers)
     with torch.device("meta"):
         places = Encoder(numbers).state_dict()

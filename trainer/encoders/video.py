@@ -31,20 +31,24 @@ class VideoEncoder(FrozenEncoder):
     Args:
         source: Where its weights are from; `numbers` are those of the clips that it is given now.
         trained: The grid of its training, whose positions are interpolated; None has positions of the grid of now.
+        of_images: Take still images, clips of one frame, by their own tokenizer.
 
     Raises:
         ModelError: The weights are not those of such a network.
     """
 
-    def __init__(self, source: VideoSource, trained: Grid | None = None) -> None:
+    def __init__(
+        self, source: VideoSource, trained: Grid | None = None, *, of_images: bool = False
+    ) -> None:
         super().__init__()
         numbers = source.numbers
         self.name = source.name
         self.fps = source.fps
         self.stride = source.stride
-        self.num_frames = numbers.num_frames
+        self.of_images = of_images
+        self.num_frames = 1 if of_images else numbers.num_frames
         self.image_size = numbers.image_size
-        self.grid = numbers.grid
+        self.grid = numbers.grid._replace(slices=1) if of_images else numbers.grid
         self.embed_dim = numbers.shape.embed_dim
         self.pooled_dim = self.embed_dim
         self.pools_first = source.pools_first
@@ -58,8 +62,8 @@ class VideoEncoder(FrozenEncoder):
         last_norm = self.encoder.norm
         assert isinstance(last_norm, nn.LayerNorm)
         last_norm.eps = source.last_norm_eps or source.norm_eps
-        deciding = _deciding(source)
-        if trained and trained != self.grid:
+        deciding = _deciding(source, self.num_frames)
+        if trained and trained != numbers.grid:
             _interpolate(self.encoder, numbers, trained)
             deciding["positions"] = [numbers.positions, "interpolated", list(trained)]
         self.identity = identity_of(deciding, self.encoder.state_dict())
@@ -97,7 +101,8 @@ class VideoEncoder(FrozenEncoder):
 
     def flops(self) -> int:
         """Floating point operations of a forward pass of one clip."""
-        return self.encoder.flops(self.grid.num_tokens, backward=False)
+        num_tokens = self.grid.num_tokens
+        return self.encoder.flops(num_tokens, backward=False, of_image=self.of_images)
 
 
 def build_video(source: VideoSource, config: FrozenConfig) -> VideoEncoder:
@@ -111,9 +116,12 @@ def build_video(source: VideoSource, config: FrozenConfig) -> VideoEncoder:
         ModelError: The clips do not fit its patches, or the weights are not those of such a network.
     """
     trained = source.numbers
+    # Images are told from clips by their one frame, so they leave the length of clips as it is
+    of_images = trained.images and config.num_frames == 1
+    num_frames = None if of_images else config.num_frames
     numbers = replace(
         trained,
-        num_frames=config.num_frames or trained.num_frames,
+        num_frames=num_frames or trained.num_frames,
         image_size=config.image_size or trained.image_size,
         drop_path=0.0,
         activation_checkpointing=False,
@@ -130,7 +138,7 @@ def build_video(source: VideoSource, config: FrozenConfig) -> VideoEncoder:
             " x ".join(map(str, trained.grid)),
             " x ".join(map(str, numbers.grid)),
         )
-    return VideoEncoder(replace(source, numbers=numbers), trained_grid)
+    return VideoEncoder(replace(source, numbers=numbers), trained_grid, of_images=of_images)
 
 
 def random_source(source: VideoSource, seed: int) -> VideoSource:
@@ -180,13 +188,13 @@ def _filled(numbers: EncoderConfig, weights: Mapping[str, Tensor]) -> Encoder:
     return encoder
 
 
-def _deciding(source: VideoSource) -> dict[str, object]:
+def _deciding(source: VideoSource, num_frames: int) -> dict[str, object]:
     """The numbers that decide features, whatever words they were given in."""
     numbers = source.numbers
     return {
         "kind": "video",
         "shape": list(numbers.shape),
-        "clip": [numbers.num_frames, numbers.image_size],
+        "clip": [num_frames, numbers.image_size],
         "tubelet": [numbers.tubelet_size, numbers.patch_size],
         "positions": numbers.positions,
         "pixels": [list(source.mean), list(source.std)],
