@@ -29,13 +29,16 @@ from surgstream.benchmarks.experiments.recipes.budget import (
 )
 from surgstream.benchmarks.experiments.recipes.experiment import experiment
 from surgstream.benchmarks.experiments.recipes.judging import rank_of
-from surgstream.benchmarks.experiments.recipes.running import Places, Setting, pretrain
+from surgstream.benchmarks.experiments.recipes.places import Places, Setting
+from surgstream.benchmarks.experiments.recipes.running import CommandError, prepare, pretrain
 from surgstream.benchmarks.experiments.recipes.tables import table
 from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.engine.schedules import Progress
+from surgstream.trainer.objectives.config import SurgMotionConfig, UniSurgConfig, VJepaConfig
 
 BEGINNING = Progress(step=0, clips_seen=0, state={})
 RECIPES = tiny_recipes()
+AVERAGED = (VJepaConfig, UniSurgConfig, SurgMotionConfig)
 SETTING = Setting(
     budget=1e11,
     seeds=(0,),
@@ -81,6 +84,11 @@ def test_a_schedule_ends_with_its_last_step(name: str) -> None:
     # Its warm-up is the same share of the run as in the recipe
     share = config.optim.warmup_epochs / config.epochs
     assert plan.warmup_draws / plan.total_draws == pytest.approx(share, abs=2 / length.clips)
+
+    if isinstance(config.objective, AVERAGED):
+        # A moving average keeps as much of the initial weights as after the recipe's own 1,500 steps
+        left = lengthened.objective.ema_decay**length.steps  # type: ignore[union-attr]
+        assert left == pytest.approx(config.objective.ema_decay**1500, rel=0.01)
 
     if name == "vjepa21_tiny":
         # So is the growth of the weight of visible tokens, which a recipe counts in clips: one and two ninths
@@ -164,6 +172,12 @@ def test_what_is_tested_on_has_no_name_of_what_is_pretrained_on() -> None:
         ValueError, match="num_train: expected 30 or more, 5 times train_times, got 26"
     ):
         replace(SETTING, train_times=6, num_train=26)
+
+
+def test_a_folder_of_other_operations_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "operations.json").write_text('{"train_times": 3}\n')
+    with pytest.raises(CommandError, match=r"operations.json: expected .*'train_times': 1, .* got"):
+        prepare(Places(tmp_path, 1e11), SETTING)
 
 
 def test_the_effective_rank_is_that_of_all_stored_features(tmp_path: Path) -> None:
@@ -250,8 +264,8 @@ def test_a_killed_experiment_goes_on_and_repeats_nothing(tmp_path: Path) -> None
 
     found = experiment(tmp_path, SETTING, recipes, 2)
     ends = ends_of(tmp_path)
-    # Two runs and four cells, the one that was killed over among them, each ended once
-    assert len(ends) == 6 and set(ends.values()) == {1}
+    # Two runs and five cells, the one that was killed over among them, each ended once
+    assert len(ends) == 7 and set(ends.values()) == {1}
     assert (second / "train.log").read_text().count("starting: step 0") == 1
 
     again = experiment(tmp_path, SETTING, recipes, 1)
@@ -259,11 +273,20 @@ def test_a_killed_experiment_goes_on_and_repeats_nothing(tmp_path: Path) -> None
     assert json.dumps(again) == json.dumps(found)
 
     names = [each["name"] for each in found["rows"]]
-    assert names == [*recipes, "random", "pixels", "constant", "time alone"]
+    assert names == [*recipes, "random", "random_rope", "pixels", "constant", "time alone"]
     for each in found["rows"][:2]:
         assert sum(run["flops"] for run in each["runs"]) == pytest.approx(1e11, rel=0.2)
         assert 1 < each["ranks"][0]["effective_rank"] < 128
-    assert len(table(found).splitlines()) == 2 + 6
+    assert len(table(found).splitlines()) == 2 + 7
+
+    # What has begun with another recipe, as of an earlier commit, is not gone on with
+    (first / "config.yaml").write_text(
+        (first / "config.yaml").read_text().replace("mask_ratio: 0.75", "mask_ratio: 0.5")
+    )
+    with pytest.raises(
+        CommandError, match=r"another: objective.mask_ratio: 0.5 -> 0.75; remove it"
+    ):
+        experiment(tmp_path, SETTING, recipes, 1)
 
 
 def ends_of(folder: Path) -> dict[Path, int]:

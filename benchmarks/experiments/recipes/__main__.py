@@ -17,7 +17,8 @@ from pathlib import Path
 
 from surgstream.benchmarks.experiments.recipes.budget import tiny_recipes
 from surgstream.benchmarks.experiments.recipes.experiment import experiment
-from surgstream.benchmarks.experiments.recipes.running import CommandError, Setting
+from surgstream.benchmarks.experiments.recipes.places import Setting
+from surgstream.benchmarks.experiments.recipes.running import CommandError
 from surgstream.benchmarks.experiments.recipes.tables import table
 from surgstream.benchmarks.support.harness import conditions
 from surgstream.configs.files import write_atomically
@@ -36,7 +37,7 @@ PROTOCOLS = {
 }
 
 TFLOP = 24.0
-"""By which the slowest recipe takes some nine minutes of a core."""
+"""By which the slowest recipe takes some ten minutes of a core."""
 
 
 def main() -> int:

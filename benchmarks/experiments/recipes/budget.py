@@ -90,8 +90,8 @@ def same_encoder(path: Path) -> tuple[str, ...]:
 def schedule(config: TrainConfig, budget: float) -> Schedule:
     """The whole steps that come nearest to a number of operations.
 
-    The recipe's epochs stay and their length changes, so that warm-up and decay are the same shares of the run, as is
-    the growth of a weight.
+    The recipe's epochs stay and their length changes, so that warm-up and decay are the same shares of the run, as are
+    the growth of a weight and the reach of a moving average.
 
     Args:
         config: A recipe, with the encoder that it is trained with.
@@ -117,14 +117,19 @@ def schedule(config: TrainConfig, budget: float) -> Schedule:
     clips_per_epoch = int(steps * batch / config.epochs)
     words = [f"clips_per_epoch={clips_per_epoch}", "max_steps=null"]
     if config.clips_per_epoch:
-        words += _counted_in_clips(config, clips_per_epoch / config.clips_per_epoch)
+        words += _as_much_longer(config, clips_per_epoch / config.clips_per_epoch)
     return Schedule(
         flops_per_clip=flops_per_clip, steps=steps, clips=steps * batch, words=tuple(words)
     )
 
 
-def _counted_in_clips(config: TrainConfig, times: float) -> Iterator[str]:
-    """What a recipe counts in clips, not in epochs, for a run that is so many times as long."""
+def _as_much_longer(config: TrainConfig, times: float) -> Iterator[str]:
+    """What a recipe counts in clips or steps, not in epochs, for a run that is so many times as long."""
+    ema_decay = getattr(config.objective, "ema_decay", None)
+    if ema_decay is not None:
+        # As little of the initial weights is left at the end
+        yield f"objective.ema_decay={ema_decay ** (1 / times):.7f}"
+
     context = getattr(config.objective, "context", None)
     if context:
         for name in ("from_clips", "full_at_clips"):

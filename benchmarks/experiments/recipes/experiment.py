@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from surgstream.benchmarks.experiments.recipes.judging import measure_rank, probe, score
+from surgstream.benchmarks.experiments.recipes.places import UNTRAINED, Places, Setting
 from surgstream.benchmarks.experiments.recipes.running import (
-    PIXELS,
-    RANDOM,
     CommandError,
-    Places,
     Run,
-    Setting,
     prepare,
     pretrain,
 )
@@ -24,11 +21,11 @@ def experiment(folder: Path, setting: Setting, recipes: Sequence[str], jobs: int
     """Do what is not done, with some encoders side by side, and return the record.
 
     Raises:
-        CommandError: Some command failed; all that could be done was done.
+        CommandError: Some command failed, or a task could not be scored; all that could be done was done.
     """
     places = Places(folder.absolute(), setting.budget)
     prepare(places, setting)
-    names = [*recipes, RANDOM, PIXELS]
+    names = [*recipes, *UNTRAINED]
 
     def work(name: str, seed: int) -> tuple[Run, ...]:
         runs = pretrain(places, name, seed, setting.budget) if name in recipes else ()
@@ -53,4 +50,8 @@ def experiment(folder: Path, setting: Setting, recipes: Sequence[str], jobs: int
         raise CommandError("\n".join(map(str, failed)))
 
     runs = {name: [todo[name, seed].result() for seed in setting.seeds] for name in names}
-    return record(places, setting, runs, score(places, names, setting.seeds))
+    entries = score(places, names, setting.seeds)
+    unscored = [reason for each in entries if not each.result for reason in each.reasons.values()]
+    if unscored:
+        raise CommandError("\n".join(unscored))
+    return record(places, setting, runs, entries)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from surgstream.benchmarks.experiments.recipes.budget import ENCODER
-from surgstream.benchmarks.experiments.recipes.running import PIXELS, RANDOM, Places, run
+from surgstream.benchmarks.experiments.recipes.places import PIXELS, RANDOM, RANDOM_ROPE, Places
+from surgstream.benchmarks.experiments.recipes.running import run
 from surgstream.configs.files import write_atomically
 from surgstream.trainer.commands.suite import Plan, read_plan
 from surgstream.trainer.engine.collapse import diversity
@@ -25,8 +26,10 @@ PHASES = "synth_phases"
 
 def weights(places: Places, name: str, seed: int) -> tuple[str, ...]:
     """An encoder, as commands that read weights are told of it: the weights, and how they are read."""
-    if name == RANDOM:
-        return RANDOM, *(f"encoder.shape.{key}={number}" for key, number in ENCODER.items())
+    if name in (RANDOM, RANDOM_ROPE):
+        positions = ("encoder.shape.positions=rope",) if name == RANDOM_ROPE else ()
+        shape = (f"encoder.shape.{key}={number}" for key, number in ENCODER.items())
+        return RANDOM, *shape, *positions
     if name == PIXELS:
         seen = ("num_frames", "image_size")
         return PIXELS, *(f"encoder.{key}={ENCODER[key]}" for key in seen)
@@ -77,7 +80,8 @@ def rank_of(folder: Path) -> dict[str, Any]:
         Both ranks, the number of clips and the width of their features.
     """
     # Below the folder is one more, whose name stands for weights, corpus and clips
-    stored = sorted(folder.glob("*/*/*.npy"))
+    (of_encoder,) = folder.iterdir()
+    stored = sorted(of_encoder.glob("*/*.npy"))
     features = torch.from_numpy(np.concatenate([np.load(path)["feature"] for path in stored]))
     num_clips, width = features.shape
     return {

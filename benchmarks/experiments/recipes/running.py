@@ -1,13 +1,14 @@
 """Runs what the table is made of, each by the command that a user would call, and nothing twice."""
 
 import fcntl
+import json
 import os
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,13 +21,12 @@ from surgstream.benchmarks.experiments.recipes.budget import (
     schedule,
     teacher_of,
 )
+from surgstream.benchmarks.experiments.recipes.places import Places, Setting
+from surgstream.configs.changes import changes
 from surgstream.configs.files import write_atomically
-from surgstream.configs.loading import read_tree
+from surgstream.configs.loading import read_tree, to_tree
 from surgstream.configs.presets import presets
-from surgstream.trainer.config import load_recipe
-
-RANDOM, PIXELS = "random", "pixels"
-"""Yardsticks: the encoder with weights of its seed, and mean colours of patches."""
+from surgstream.trainer.config import RUN_RECIPES, TrainConfig, load_recipe
 
 TRAINED_ON = (
     *("--seed", "0", "--datasets", "larkspur,foxglove,speedwell,meander"),
@@ -47,108 +47,14 @@ class CommandError(Exception):
     """A command failed."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """What decides the numbers.
-
-    Attributes:
-        budget: Operations of a run, those of its teacher included.
-        seeds: Of pretraining, and of the probes of its encoder.
-        train_times: How many operations are pretrained on: 13 times as many, as `surgstream synth --times` has it, 5
-            times as many of them cholecystectomies.
-        train_seconds: Their mean length.
-        test_times: How many others encoders are judged by: 5 times as many, all cholecystectomies.
-        test_seconds: Their mean length.
-        num_train: Operations that probes learn from, the first ones. They alone may be called as those that are
-            pretrained on: a suite takes what has the same name for the same video.
-        num_val: Operations that they are chosen by, the next ones; all others are tested on.
-        protocols: For each task its protocol, and words for it.
-    """
-
-    budget: float
-    seeds: tuple[int, ...]
-    train_times: int
-    train_seconds: int
-    test_times: int
-    test_seconds: int
-    num_train: int
-    num_val: int
-    protocols: Mapping[str, tuple[str, ...]]
-
-    def __post_init__(self) -> None:
-        """Refuse names that an operation to judge by would share with one that is pretrained on."""
-        if 5 * self.train_times > self.num_train:
-            raise ValueError(
-                f"num_train: expected {5 * self.train_times} or more, 5 times train_times, got {self.num_train}"
-            )
-
-    def split(self) -> dict[str, list[str] | str]:
-        """The operations to train, to choose and to test, as a task's file has them."""
-        first_test = self.num_train + self.num_val + 1
-        bounds = {
-            "train": (1, self.num_train),
-            "val": (self.num_train + 1, first_test - 1),
-            "test": (first_test, 5 * self.test_times),
-        }
-        ids = {
-            name: [f"larkspur_[{first:02d}-{last:02d}]"] for name, (first, last) in bounds.items()
-        }
-        return {**ids, "source": "Ours: the first operations are learned from, the last tested on."}
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where everything lies below a folder.
-
-    Attributes:
-        root: The folder.
-        budget: Operations of a run; runs of other budgets lie beside.
-    """
-
-    root: Path
-    budget: float
-
-    @property
-    def shards(self) -> Path:
-        """What is pretrained on."""
-        return self.root / "shards"
-
-    @property
-    def labels(self) -> Path:
-        """The operations to judge by, and their labels."""
-        return self.root / "operations"
-
-    @property
-    def tests(self) -> Path:
-        """These operations, packed."""
-        return self.root / "tests"
-
-    @property
-    def suite(self) -> Path:
-        """Probes of all encoders."""
-        return self.root / "suite"
-
-    def task(self, name: str) -> Path:
-        """A task with the split of the experiment."""
-        return self.root / "tasks" / f"{name}.yaml"
-
-    def suite_file(self, seed: int) -> Path:
-        """The suite of one seed."""
-        return self.root / "suites" / f"seed{seed}.yaml"
-
-    def run(self, name: str, seed: int, share: float = 1.0) -> Path:
-        """A pretraining run; a teacher's has a share of the operations."""
-        part = "" if share == 1 else f"_{share:.2f}"
-        return self.root / f"{self.budget / 1e12:g}_tflop" / f"{name}{part}" / f"seed{seed}"
-
-    def features(self, name: str, seed: int) -> Path:
-        """Features of the operations to judge by, by an encoder."""
-        of_budget = self.root if name in (RANDOM, PIXELS) else self.run(name, seed).parents[1]
-        return of_budget / "features" / name / f"seed{seed}"
-
-
 def prepare(places: Places, setting: Setting) -> None:
-    """Operations to pretrain on and others to judge by, packed, and the tasks and suites over them."""
+    """Operations to pretrain on and others to judge by, packed, and the tasks and suites over them.
+
+    Raises:
+        CommandError: A command failed, or the folder has other operations.
+    """
+    _check_operations(places.root / "operations.json", setting)
+
     videos = places.root / "videos"
     train = (*TRAINED_ON, "--times", setting.train_times, "--seconds", setting.train_seconds)
     test = (*JUDGED_BY, "--times", setting.test_times, "--seconds", setting.test_seconds)
@@ -171,6 +77,19 @@ def prepare(places: Places, setting: Setting) -> None:
         ]
         suite = {"title": "All tiny recipes", "parts": parts, "seeds": [seed], "yardsticks": []}
         write(places.suite_file(seed), suite)
+
+
+def _check_operations(path: Path, setting: Setting) -> None:
+    """Write down what operations a folder has; raise CommandError where they are others."""
+    asked = {field.name: getattr(setting, field.name) for field in fields(setting)}
+    expected = {name: number for name, number in asked.items() if isinstance(number, int)}
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(expected) + "\n")
+
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if found != expected:
+        raise CommandError(f"{path}: expected {expected}, got {found}; take another folder")
 
 
 class Run(NamedTuple):
@@ -206,7 +125,7 @@ def pretrain(
         Its run, behind that of its teacher where it has one.
 
     Raises:
-        CommandError: A run failed, or was asked to stop.
+        CommandError: A run failed, was asked to stop, or has begun with another recipe.
     """
     path = presets("pretrain")[name]
     words = [*same_encoder(path), *ALONE, *SAVING, f"data.corpus={places.shards}", f"seed={seed}"]
@@ -220,12 +139,26 @@ def pretrain(
 
     left = budget - sum(run.length.flops for run in before)
     own = Run(places.run(name, seed, share), schedule(load_recipe(path, words), left))
-    command = ["pretrain", path, f"run_dir={own.folder}", *words, *own.length.words]
+    words += [f"run_dir={own.folder}", *own.length.words]
+    _check_recipe(own, load_recipe(path, words))
+    command = ["pretrain", path, *words]
     run(command, own.folder.with_suffix(".log"), own.checkpoint.exists)
     if not own.checkpoint.exists():
         steps = f"{own.length.steps:,}"
         raise CommandError(f"{own.folder}: stopped before step {steps}; start again to go on")
     return *before, own
+
+
+def _check_recipe(own: Run, config: TrainConfig) -> None:
+    """Raise CommandError where a run has begun with another recipe, as one of an earlier commit may have."""
+    path = own.folder / RUN_RECIPES[-1]
+    if not path.exists():
+        return
+    if found := changes(to_tree(load_recipe(path)), config):
+        raise CommandError(
+            f"{own.folder}: expected a run of this recipe, got one of another: {'; '.join(found)}; remove it, "
+            "and start again"
+        )
 
 
 def run(

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from surgstream.benchmarks.experiments.recipes.judging import rank_file
-from surgstream.benchmarks.experiments.recipes.running import Places, Run, Setting
+from surgstream.benchmarks.experiments.recipes.places import Places, Setting
+from surgstream.benchmarks.experiments.recipes.running import Run
 from surgstream.configs.columns import markdown
 from surgstream.trainer.evaluation.report.numbers import NOTHING, counted, interval, shown
 from surgstream.trainer.provenance.record import PROVENANCE
