@@ -107,7 +107,6 @@ class UniSurgConfig:
     """
 
     has_average: ClassVar[bool] = True
-    by_micro_batch: ClassVar[bool] = False
 
     name: Literal["unisurg"] = "unisurg"
     encoder: EncoderConfig = field(
@@ -130,6 +129,11 @@ class UniSurgConfig:
     variance_weight: Annotated[float, Range(0, 1e6)] = 0.3
     least_std: Annotated[float, Range(0, 1e6)] = 1.0
     normalise_variance: bool = True
+
+    @property
+    def by_micro_batch(self) -> bool:
+        """Whether there is a floor under deviations, which are those of a micro-batch's masked tokens."""
+        return self.variance_weight > 0
 
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""

@@ -248,6 +248,7 @@ def warnings(tmp_path: Path, *words: str) -> str:
         ),
         (["data.stride=9"], "knee: 70 % of the frames that its clips show are a clip's earliest one again"),
         (["optim.warmup_epochs=3"], "the warm-up of 19,200 clips is as long as the run of 19,200"),
+        (["optim.warmup_epochs=2.999"], "the warm-up of 19,194 clips is as long as the run of 19,200"),
     ],
 )  # fmt: skip
 def test_what_a_small_corpus_is_short_of_is_warned_of(
@@ -265,7 +266,7 @@ def test_a_corpus_that_suffices_is_not_warned_of(tmp_path: Path) -> None:
     assert warnings(tmp_path) == ""
 
 
-@pytest.mark.parametrize(("full_at", "is_said"), [(9_999, False), (10_000, True)])
+@pytest.mark.parametrize(("full_at", "is_said"), [(9_900, False), (9_901, True)])
 def test_a_weight_that_is_not_whole_before_the_end_is_warned_of(
     full_at: int, is_said: bool
 ) -> None:
@@ -276,7 +277,7 @@ def test_a_weight_that_is_not_whole_before_the_end_is_warned_of(
     config = load(TrainConfig, RECIPES / "vjepa21_tiny.yaml", words)
     said = [text for text in describe_here(config, 1)["warnings"] if "visible tokens" in text]
     assert bool(said) == is_said
-    assert not said or "after 10,000 clips, the run ends after 10,000; lower objective" in said[0]
+    assert not said or "after 9,901 clips, the run ends after 10,000; lower objective" in said[0]
 
 
 def test_the_table_fits_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

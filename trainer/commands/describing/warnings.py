@@ -15,14 +15,16 @@ MAX_DRAWS = 400
 def run_warnings(config: TrainConfig, plan: TrainingPlan) -> Iterator[str]:
     """Yield what does not fit into a run of this length."""
     draws = plan.last_step * plan.global_batch_size
-    if plan.warmup_draws >= draws:
+    # What holds in a step is what its first draw says
+    last = draws - plan.global_batch_size
+    if plan.warmup_draws > last:
         yield (
             f"the warm-up of {plan.warmup_draws:,} clips is as long as the run of {draws:,}: "
             "the learning rate never reaches its peak; lower optim.warmup_epochs"
         )
 
     context = config.objective.context if isinstance(config.objective, VJepaConfig) else None
-    if context and context.full_at_clips >= draws:
+    if context and context.full_at_clips > last:
         yield (
             f"the loss of visible tokens has its whole weight after {context.full_at_clips:,} clips, the "
             f"run ends after {draws:,}; lower objective.context.from_clips and full_at_clips"
