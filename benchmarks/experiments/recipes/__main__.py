@@ -26,7 +26,7 @@ from surgstream.configs.files import write_atomically
 PROBED = ("epochs=2", "clips_per_epoch=1600")
 """200 steps of 16 clips."""
 
-# Instruments are a hundredth of the pixels: with the protocol's rates all heads see next to nothing of them
+# Instruments are a hundredth of the pixels: of the protocol's rates the high ones alone see them
 MASKED = ("epochs=2", "clips_per_epoch=3200", "readout.grid.lrs=[1,0.3,0.1,0.03]")
 """400 steps of 16 clips."""
 
